@@ -1,0 +1,260 @@
+import { connect, type Socket } from 'node:net';
+import { BodyReader } from '../http/body-reader.ts';
+import { lastChunk } from '../http/chunked-decoder.ts';
+import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
+import type { FieldList } from '../http/fields.ts';
+import { findHead } from '../http/head-reader.ts';
+import { type Framing, parseResponseHead } from '../http/message-head.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+
+/** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
+const CONNECT_TIMEOUT_MS = 1_000;
+const COALESCE_BYTES = 16 * 1024;
+
+export interface ServerAddress {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What a connection needs of the pool that owns it. */
+export interface ConnectionOwner {
+  now(): number;
+  /** The connection is between requests, certain of its state, and may serve another. */
+  onIdle(connection: Http1ClientConnection): void;
+  onGone(connection: Http1ClientConnection): void;
+}
+
+/** One connection to a server: one request at a time, never reused in a state that is not certain. */
+export class Http1ClientConnection {
+  readonly address: ServerAddress;
+  /** When it last became idle, ms of the owner's clock. */
+  idleSince = 0;
+  /** How long the server said it keeps an idle connection, ms; undefined where it did not say. */
+  serverIdleMs: number | undefined;
+  readonly #owner: ConnectionOwner;
+  readonly #socket: Socket;
+  #sink: ResponseSink | undefined;
+  #method = '';
+  #body: BodyReader | undefined;
+  #unread: Buffer | undefined;
+  #held = '';
+  #chunkedRequest = false;
+  #requestSent = false;
+  #keepAlive = false;
+  #connected = false;
+  #served = 0;
+  #answerBegun = false;
+  #failure: Error | undefined;
+  #gone = false;
+  #connectTimer: NodeJS.Timeout | undefined;
+
+  constructor(address: ServerAddress, owner: ConnectionOwner) {
+    this.address = address;
+    this.#owner = owner;
+    const socket = connect({ host: address.ip, port: address.port, noDelay: true, keepAlive: true });
+    this.#socket = socket;
+    this.#connectTimer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
+    socket.on('connect', () => {
+      this.#connected = true;
+      clearTimeout(this.#connectTimer);
+    });
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    socket.on('drain', () => this.#sink?.onUpstreamWritable());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', (error: Error) => {
+      this.#failure = error;
+    });
+    socket.on('close', () => this.#onClose());
+  }
+
+  /** Whether a request may be sent on it now. */
+  get usable(): boolean {
+    return !this.#gone && this.#sink === undefined && !this.#socket.destroyed && this.#socket.writable;
+  }
+
+  /**
+   * Begins a request. `headText` is the request line and all fields but the framing's, each line ending in CRLF; the
+   * framing's field and the empty line are added here, so that a body is always framed.
+   */
+  send(method: string, headText: string, framing: Framing, sink: ResponseSink): void {
+    this.#sink = sink;
+    this.#method = method;
+    this.#answerBegun = false;
+    this.#chunkedRequest = framing.kind === 'chunked';
+    this.#requestSent = false;
+    if (framing.kind === 'length') this.#held = `${headText}Content-Length: ${framing.length}\r\n\r\n`;
+    else if (framing.kind === 'chunked') this.#held = `${headText}Transfer-Encoding: chunked\r\n\r\n`;
+    else this.#held = `${headText}\r\n`;
+  }
+
+  /** Sends a piece of the request's body; gives false when no more should come until `onUpstreamWritable`. */
+  write(piece: Buffer): boolean {
+    const before = this.#chunkedRequest ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
+    this.#held = '';
+    if (before === '') return this.#socket.write(piece);
+    const after = this.#chunkedRequest ? 2 : 0;
+    if (piece.length <= COALESCE_BYTES) {
+      const joined = Buffer.allocUnsafe(before.length + piece.length + after);
+      joined.write(before, 0, 'latin1');
+      piece.copy(joined, before.length);
+      if (after > 0) joined.write('\r\n', before.length + piece.length, 'latin1');
+      return this.#socket.write(joined);
+    }
+    this.#socket.cork();
+    this.#socket.write(before, 'latin1');
+    const more = this.#socket.write(piece);
+    if (after > 0) this.#socket.write('\r\n', 'latin1');
+    this.#socket.uncork();
+    return more;
+  }
+
+  /** Sends out a head that is held back for its body, when none has come with it. */
+  flush(): void {
+    if (this.#held === '') return;
+    const text = this.#held;
+    this.#held = '';
+    this.#socket.write(text, 'latin1');
+  }
+
+  /** The request is complete. */
+  end(trailers: FieldList): void {
+    if (this.#chunkedRequest) this.#held += lastChunk(trailers);
+    this.flush();
+    this.#requestSent = true;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Gives up the request under way, and the connection with it: its state is no longer certain. */
+  abort(): void {
+    this.#sink = undefined;
+    this.#socket.destroy();
+  }
+
+  /** Closes an idle connection. */
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #onData(bytes: Buffer): void {
+    if (this.#sink === undefined) {
+      // Nobody asked: a late answer here would be given to the wrong request.
+      this.#socket.destroy();
+      return;
+    }
+    let all = bytes;
+    if (this.#unread !== undefined) {
+      all = Buffer.concat([this.#unread, bytes]);
+      this.#unread = undefined;
+    }
+    const sink = this.#sink;
+    try {
+      this.#consume(all, sink);
+    } catch (error) {
+      this.#fail(error instanceof ProxyError ? new ProxyError('bad_response', error.message) : error);
+      return;
+    }
+    sink.onReadDone();
+  }
+
+  #consume(bytes: Buffer, sink: ResponseSink): void {
+    let at = 0;
+    while (at < bytes.length && this.#sink === sink) {
+      if (this.#body === undefined) {
+        const next = this.#readHead(bytes, at, sink);
+        if (next === undefined) return;
+        at = next;
+      } else {
+        at = this.#body.read(bytes, at, this.#onBodyPiece);
+      }
+      if (this.#body?.done === true) this.#endAnswer(at === bytes.length);
+    }
+  }
+
+  readonly #onBodyPiece = (piece: Buffer): void => {
+    if (this.#sink !== undefined && !this.#sink.onAnswerData(piece)) this.#socket.pause();
+  };
+
+  #readHead(bytes: Buffer, offset: number, sink: ResponseSink): number | undefined {
+    this.#answerBegun = true;
+    const found = findHead(bytes, offset);
+    if (found === undefined) {
+      this.#unread = offset === 0 ? bytes : bytes.subarray(offset);
+      return undefined;
+    }
+    const head = parseResponseHead(found.text, this.#method);
+    if (head.status === 101) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
+    if (head.status < 200) {
+      sink.onInformation(head.status, head.reason, '');
+      return found.bodyOffset;
+    }
+    this.#keepAlive = head.keepAlive;
+    if (head.keepAliveTimeoutS !== undefined) this.serverIdleMs = head.keepAliveTimeoutS * 1_000;
+    this.#body = new BodyReader(head.framing);
+    sink.onAnswer(head);
+    return found.bodyOffset;
+  }
+
+  #endAnswer(nothingFollows: boolean): void {
+    const sink = this.#sink;
+    const trailers = this.#body?.trailers ?? [];
+    const reusable = this.#keepAlive && this.#requestSent && nothingFollows;
+    this.#sink = undefined;
+    this.#body = undefined;
+    this.#served += 1;
+    if (reusable) {
+      this.idleSince = this.#owner.now();
+      this.#owner.onIdle(this);
+      this.#socket.resume();
+    } else {
+      this.#socket.destroy();
+    }
+    sink?.onAnswerEnd(trailers);
+  }
+
+  #onEnd(): void {
+    if (this.#sink !== undefined && this.#body?.endsWithConnection === true) {
+      this.#keepAlive = false;
+      this.#endAnswer(true);
+      return;
+    }
+    this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    clearTimeout(this.#connectTimer);
+    this.#gone = true;
+    this.#owner.onGone(this);
+    if (this.#sink !== undefined) this.#fail(this.#failure);
+  }
+
+  #fail(cause: unknown): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#sink = undefined;
+    const failure: UpstreamFailure = {
+      error: this.#explain(cause),
+      beforeSending: !this.#connected,
+      onReusedConnection: this.#served > 0 && !this.#answerBegun,
+    };
+    this.#socket.destroy();
+    sink.onUpstreamError(failure);
+  }
+
+  #explain(cause: unknown): ProxyError {
+    if (cause instanceof ProxyError) return cause;
+    const where = `${this.address.ip.includes(':') ? `[${this.address.ip}]` : this.address.ip}:${this.address.port}`;
+    const why = cause instanceof Error ? cause.message : 'closed';
+    if (!this.#connected) return new ProxyError('connect_failed', `no connection to ${where} (${why})`);
+    return new ProxyError(
+      'upstream_reset',
+      `the connection to ${where} was lost before the answer was complete (${why})`,
+    );
+  }
+}

@@ -1,0 +1,262 @@
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
+import { LOG_LEVELS } from '../lib/log.ts';
+
+/** Ports that a router listens on where its config names none (DESIGN §3). */
+const OUTGOING_PORT = 4140;
+const INCOMING_PORT = 4141;
+const ADMIN_PORT = 9990;
+const LOOPBACK = '127.0.0.1'; // linkerd's own default for every `ip`
+const SHUTDOWN_GRACE_MS = 10_000; // linkerd's default
+
+const required = (what: string) => z.string({ error: `required: ${what}` }).min(1, `required: ${what}`);
+
+const ip = z
+  .string()
+  .refine((text) => text === 'node' || isIP(text) !== 0, 'give an IP address, or "node" for the address in NODE_IP');
+const port = z
+  .int({ error: 'give a port number, 0 to 65535' })
+  .min(0, 'give a port number, 0 to 65535')
+  .max(65_535, 'give a port number, 0 to 65535');
+
+const client = z
+  .string()
+  .refine(
+    (text) => text === 'localPods' || text === 'loopback' || isCidr(text),
+    'give "localPods", "loopback" or a CIDR such as 10.0.0.0/8',
+  );
+
+const daemonsetTransformer = z.strictObject({
+  kind: z.literal('io.l5d.k8s.daemonset'),
+  namespace: required("the namespace of the daemons' Service, e.g. nodemesh"),
+  service: required("the daemons' Service, e.g. nodemesh-daemon"),
+  port: required("the name of the daemons' incoming port in that Service, e.g. incoming"),
+  hostNetwork: z.boolean().optional(), // linkerd's; pods are always matched to daemons by node name here
+  fallback: z.enum(['direct', 'fail'], { error: 'give "direct" or "fail"' }).default('direct'),
+});
+const localnodeTransformer = z.strictObject({
+  kind: z.literal('io.l5d.k8s.localnode'),
+  hostNetwork: z.boolean().optional(),
+});
+const TRANSFORMER_KINDS = 'io.l5d.k8s.daemonset, io.l5d.k8s.localnode';
+const transformer = z.discriminatedUnion('kind', [daemonsetTransformer, localnodeTransformer], {
+  error: (issue) => (issue.code === 'invalid_union' ? `unknown kind; known kinds: ${TRANSFORMER_KINDS}` : undefined),
+});
+
+const server = z.strictObject({
+  ip: ip.default(LOOPBACK),
+  port: port.optional(),
+  allowedClients: z.array(client).optional(),
+  clearContext: z.boolean().default(true),
+  socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
+});
+
+const router = z.strictObject({
+  protocol: z.literal('http', { error: 'only "http" is spoken' }),
+  label: z.string().min(1).default('http'),
+  interpreter: z
+    .strictObject({
+      kind: z.literal('default', { error: 'only "default" is known' }).default('default'),
+      transformers: z.array(transformer).default([]),
+    })
+    .prefault({}),
+  servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
+});
+
+const namer = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('io.l5d.k8s') }),
+    z.strictObject({
+      kind: z.literal('io.l5d.fs'),
+      rootDir: required('the directory with one file a service, one "host port" a line'),
+    }),
+  ],
+  {
+    error: (issue) => (issue.code === 'invalid_union' ? 'unknown kind; known kinds: io.l5d.k8s, io.l5d.fs' : undefined),
+  },
+);
+
+const schema = z.strictObject(
+  {
+    admin: z
+      .strictObject({
+        ip: ip.default(LOOPBACK),
+        port: port.default(ADMIN_PORT),
+        shutdownGraceMs: z.int().min(0).default(SHUTDOWN_GRACE_MS),
+      })
+      .prefault({}),
+    routers: z.array(router, { error: 'required: a list of at least one router' }).min(1, 'give at least one router'),
+    namers: z.array(namer).optional(),
+    kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),
+    egress: z.enum(['allow', 'deny'], { error: 'give "allow" or "deny"' }).default('allow'),
+    logLevel: z.enum(LOG_LEVELS).default('info'),
+  },
+  { error: (issue) => (issue.code === 'invalid_type' ? 'a mapping with the key "routers" is wanted' : undefined) },
+);
+
+export type TransformerConfig = z.output<typeof transformer>;
+export type DaemonsetConfig = z.output<typeof daemonsetTransformer>;
+
+export interface ServerConfig {
+  readonly ip: string;
+  readonly port: number;
+  readonly reusePort: boolean;
+  /** Drop linkerd's context headers (`l5d-*`) that applications send; linkerd's key. */
+  readonly clearContext: boolean;
+  /** Undefined where the config does not say: the role's own default applies. */
+  readonly allowedClients: readonly string[] | undefined;
+}
+
+export interface RouterConfig {
+  readonly label: string;
+  /** An incoming router takes requests from other daemons and routes to pods of this node; an outgoing one serves those pods. */
+  readonly role: 'outgoing' | 'incoming';
+  readonly transformers: readonly TransformerConfig[];
+  readonly servers: readonly ServerConfig[];
+}
+
+export interface DaemonConfig {
+  readonly admin: { readonly ip: string; readonly port: number; readonly shutdownGraceMs: number };
+  readonly routers: readonly RouterConfig[];
+  /** Directories of io.l5d.fs namers, the first consulted first. */
+  readonly fsRootDirs: readonly string[];
+  /** Whether names are looked up in Kubernetes. */
+  readonly kubernetes: { readonly clusterDomain: string } | undefined;
+  readonly egress: 'allow' | 'deny';
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** What the daemon's environment says of where it runs. */
+export interface DaemonEnvironment {
+  readonly nodeName: string;
+  readonly nodeIp: string | undefined;
+  readonly podNamespace: string | undefined;
+}
+
+/**
+ * Reads the daemon's place from its environment (downward API: NODE_NAME, NODE_IP, POD_NAMESPACE). Without NODE_NAME the
+ * host's name stands in: it is what a kubelet registers its node under unless told otherwise.
+ */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): DaemonEnvironment {
+  return {
+    nodeName: env.NODE_NAME || hostname().toLowerCase(),
+    nodeIp: env.NODE_IP || undefined,
+    podNamespace: env.POD_NAMESPACE || undefined,
+  };
+}
+
+/**
+ * Reads a daemon config of linkerd 1.x's shape (DESIGN §3). `file` is only named in messages.
+ * Throws ConfigError with every problem found: unknown keys, missing keys, ports used twice, labels used twice.
+ */
+export function parseDaemonConfig(file: string, text: string, environment: DaemonEnvironment): DaemonConfig {
+  const raw = parseConfig(file, text, schema, (config) => [
+    ...duplicateLabels(config),
+    ...duplicatePorts(config),
+    ...unknownNodeAddress(config, environment),
+  ]);
+  const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
+  const namers = raw.namers ?? [{ kind: 'io.l5d.k8s' as const }];
+  const needsKubernetes =
+    namers.some((n) => n.kind === 'io.l5d.k8s') || raw.routers.some((r) => r.interpreter.transformers.length > 0);
+  return {
+    admin: { ...raw.admin, ip: address(raw.admin.ip) },
+    routers: raw.routers.map((r) => ({
+      label: r.label,
+      role: roleOf(r),
+      transformers: r.interpreter.transformers,
+      servers: r.servers.map((s) => ({
+        ip: address(s.ip),
+        port: s.port ?? defaultPort(r),
+        reusePort: s.socketOptions.reusePort,
+        clearContext: s.clearContext,
+        allowedClients: s.allowedClients,
+      })),
+    })),
+    // linkerd consults the namer that is declared last first.
+    fsRootDirs: namers.flatMap((n) => (n.kind === 'io.l5d.fs' ? [n.rootDir] : [])).reverse(),
+    kubernetes: needsKubernetes ? raw.kubernetes : undefined,
+    egress: raw.egress,
+    logLevel: raw.logLevel,
+  };
+}
+
+type RawConfig = z.output<typeof schema>;
+type RawRouter = RawConfig['routers'][number];
+
+function roleOf(r: RawRouter): 'outgoing' | 'incoming' {
+  const local = r.interpreter.transformers.some((t) => t.kind === 'io.l5d.k8s.localnode');
+  return local || r.label === 'incoming' ? 'incoming' : 'outgoing';
+}
+
+function defaultPort(r: RawRouter): number {
+  return roleOf(r) === 'incoming' ? INCOMING_PORT : OUTGOING_PORT;
+}
+
+function duplicateLabels(config: RawConfig): ConfigProblem[] {
+  const seen = new Map<string, number>();
+  return config.routers.flatMap((r, i) => {
+    const first = seen.get(r.label);
+    if (first === undefined) {
+      seen.set(r.label, i);
+      return [];
+    }
+    return [
+      {
+        where: `routers[${i}].label`,
+        what: `"${r.label}" is already the label of routers[${first}]; give each router its own`,
+      },
+    ];
+  });
+}
+
+function duplicatePorts(config: RawConfig): ConfigProblem[] {
+  const listeners = [
+    { where: 'admin.port', ip: config.admin.ip, port: config.admin.port },
+    ...config.routers.flatMap((r, i) =>
+      r.servers.map((s, j) => ({
+        where: `routers[${i}].servers[${j}].port`,
+        ip: s.ip,
+        port: s.port ?? defaultPort(r),
+      })),
+    ),
+  ];
+  return listeners.flatMap((one, i) => {
+    const taken = listeners
+      .slice(0, i)
+      .find((other) => other.port === one.port && one.port !== 0 && overlap(other.ip, one.ip));
+    if (taken === undefined) return [];
+    return [
+      {
+        where: one.where,
+        what: `port ${one.port} is already taken by ${taken.where}; give each listener its own port`,
+      },
+    ];
+  });
+}
+
+function overlap(a: string, b: string): boolean {
+  const wildcard = (text: string) => text === '0.0.0.0' || text === '::';
+  return a === b || wildcard(a) || wildcard(b);
+}
+
+function unknownNodeAddress(config: RawConfig, environment: DaemonEnvironment): ConfigProblem[] {
+  if (environment.nodeIp !== undefined && isIP(environment.nodeIp) !== 0) return [];
+  const what = `"node" needs the node's address in NODE_IP (downward API: status.hostIP), which is ${
+    environment.nodeIp === undefined ? 'not set' : `"${environment.nodeIp}"`
+  }`;
+  const places = config.routers.flatMap((r, i) =>
+    r.servers.flatMap((s, j) => (s.ip === 'node' ? [`routers[${i}].servers[${j}].ip`] : [])),
+  );
+  return [...(config.admin.ip === 'node' ? ['admin.ip'] : []), ...places].map((where) => ({ where, what }));
+}
+
+function isCidr(text: string): boolean {
+  const [address, prefix, ...rest] = text.split('/');
+  const family = isIP(address ?? '');
+  if (family === 0 || rest.length > 0) return false;
+  return prefix !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
+}

@@ -1,0 +1,151 @@
+import type { EndpointGroup } from '../../lib/kubernetes/endpoints.ts';
+import type { Pod } from '../../lib/kubernetes/pod.ts';
+import type { Service } from '../../lib/kubernetes/service.ts';
+import { ServiceEntry } from './service-entry.ts';
+
+/** What changed about one object: its new state, or undefined when it is gone. */
+export interface ObjectChange<T> {
+  readonly key: string;
+  readonly object: T | undefined;
+  readonly previous: T | undefined;
+}
+
+/** The endpoint groups that one slice or Endpoints object publishes, for one Service. */
+export interface PublishedGroups {
+  readonly namespace: string;
+  readonly service: string;
+  readonly groups: readonly EndpointGroup[];
+}
+
+/** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
+export interface AddressOwner {
+  readonly namespace: string;
+  readonly service: string;
+  readonly nodeName: string | undefined;
+}
+
+/**
+ * What the cluster says, as the request path reads it: always whole, never waiting. Fed by watches, and never emptied by
+ * their failures: what was last known stays in force.
+ */
+export class ClusterState {
+  readonly #entries = new Map<string, ServiceEntry>();
+  readonly #byClusterIp = new Map<string, ServiceEntry>();
+  readonly #owners = new Map<string, AddressOwner>();
+  readonly #localPods = new Map<string, Pod>();
+  readonly #podWaiters = new Set<() => void>();
+  #servicesVersion = 0;
+  #lastVersion = 0;
+  readonly #nextVersion = (): number => {
+    this.#lastVersion += 1;
+    return this.#lastVersion;
+  };
+
+  /** Changes whenever a name may mean another Service or port than before. */
+  get servicesVersion(): number {
+    return this.#servicesVersion;
+  }
+
+  /** By `namespace/name`. */
+  service(key: string): ServiceEntry | undefined {
+    return this.#entries.get(key);
+  }
+
+  serviceByClusterIp(ip: string): ServiceEntry | undefined {
+    return this.#byClusterIp.get(ip);
+  }
+
+  addressOwner(ip: string): AddressOwner | undefined {
+    return this.#owners.get(ip);
+  }
+
+  /** A pod of this node by its own address; never one on the host's network, whose address is the node's. */
+  localPod(ip: string): Pod | undefined {
+    return this.#localPods.get(ip);
+  }
+
+  get localPodCount(): number {
+    return this.#localPods.size;
+  }
+
+  /** Settles when this node's pods change, or after `timeoutMs`. */
+  nextPodChange(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const settle = () => {
+        clearTimeout(timer);
+        this.#podWaiters.delete(settle);
+        resolve();
+      };
+      const timer = setTimeout(settle, timeoutMs);
+      this.#podWaiters.add(settle);
+    });
+  }
+
+  applyServices(changes: readonly ObjectChange<Service>[]): void {
+    for (const { key, object, previous } of changes) {
+      const entry = this.#entry(key);
+      for (const ip of previous?.clusterIPs ?? [])
+        if (this.#byClusterIp.get(ip) === entry) this.#byClusterIp.delete(ip);
+      for (const ip of object?.clusterIPs ?? []) if (ip !== 'None') this.#byClusterIp.set(ip, entry);
+      entry.setService(object);
+      this.#dropIfEmpty(key, entry);
+    }
+    if (changes.length > 0) this.#servicesVersion += 1;
+  }
+
+  applyEndpoints(changes: readonly ObjectChange<PublishedGroups>[]): void {
+    for (const { key, object, previous } of changes) {
+      // A slice that moves to another Service leaves its old one.
+      for (const published of [previous, object]) {
+        if (published === undefined) continue;
+        const serviceKey = `${published.namespace}/${published.service}`;
+        const entry = this.#entry(serviceKey);
+        entry.setGroups(key, published === object ? published.groups : undefined);
+        this.#dropIfEmpty(serviceKey, entry);
+      }
+      this.#disown(previous);
+      this.#own(object);
+    }
+  }
+
+  applyLocalPods(changes: readonly ObjectChange<Pod>[]): void {
+    for (const { object, previous } of changes) {
+      for (const ip of previous?.ips ?? [])
+        if (this.#localPods.get(ip)?.uid === previous?.uid) this.#localPods.delete(ip);
+      if (object === undefined || object.hostNetwork || object.phase === 'Succeeded' || object.phase === 'Failed')
+        continue;
+      for (const ip of object.ips) this.#localPods.set(ip, object);
+    }
+    for (const wake of [...this.#podWaiters]) wake();
+  }
+
+  #entry(key: string): ServiceEntry {
+    const known = this.#entries.get(key);
+    if (known !== undefined) return known;
+    const slash = key.indexOf('/');
+    const entry = new ServiceEntry(key.slice(0, slash), key.slice(slash + 1), this.#nextVersion);
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #dropIfEmpty(key: string, entry: ServiceEntry): void {
+    if (entry.empty) this.#entries.delete(key);
+  }
+
+  #own(published: PublishedGroups | undefined): void {
+    if (published === undefined) return;
+    const { namespace, service } = published;
+    for (const group of published.groups) {
+      for (const { ip, nodeName } of group.addresses) this.#owners.set(ip, { namespace, service, nodeName });
+    }
+  }
+
+  #disown(published: PublishedGroups | undefined): void {
+    for (const group of published?.groups ?? []) {
+      for (const { ip } of group.addresses) {
+        const owner = this.#owners.get(ip);
+        if (owner?.service === published?.service && owner?.namespace === published?.namespace) this.#owners.delete(ip);
+      }
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import type { EndpointGroup } from '../../lib/kubernetes/endpoints.ts';
+import type { Service } from '../../lib/kubernetes/service.ts';
+import type { Endpoint } from '../naming/endpoint.ts';
+import { endpointKey } from '../naming/endpoint.ts';
+
+/** Which port of a Service's pods is meant: the one with a name, or a number that no Service port stands for. */
+export type PortChoice =
+  | { readonly kind: 'named'; readonly name: string }
+  | { readonly kind: 'number'; readonly number: number };
+
+/** All that is known of one Service: the object, if it exists, and the groups of addresses published for it. */
+export class ServiceEntry {
+  readonly namespace: string;
+  readonly name: string;
+  service: Service | undefined;
+  /** New with every change to the Service or its endpoints, and never the same for two entries. */
+  version: number;
+  readonly #nextVersion: () => number;
+  /** By the object that published them: a slice, or the Endpoints. */
+  readonly #groups = new Map<string, readonly EndpointGroup[]>();
+
+  constructor(namespace: string, name: string, nextVersion: () => number) {
+    this.namespace = namespace;
+    this.name = name;
+    this.#nextVersion = nextVersion;
+    this.version = nextVersion();
+  }
+
+  get empty(): boolean {
+    return this.service === undefined && this.#groups.size === 0;
+  }
+
+  setService(service: Service | undefined): void {
+    this.service = service;
+    this.version = this.#nextVersion();
+  }
+
+  setGroups(source: string, groups: readonly EndpointGroup[] | undefined): void {
+    if (groups === undefined) this.#groups.delete(source);
+    else this.#groups.set(source, groups);
+    this.version = this.#nextVersion();
+  }
+
+  /** The addresses that may be sent to now, for one port and, if given, one pod hostname. */
+  endpoints(port: PortChoice, hostname: string | undefined): readonly Endpoint[] {
+    return readyEndpoints([...this.#groups.values()].flat(), port, hostname);
+  }
+}
+
+/**
+ * The endpoints of a port that may be sent to: the ready ones that are not terminating; where there are none, those that
+ * terminate but still serve (kube-proxy's rule, KEP-1669). One per address and port; of pods with two families, IPv4.
+ */
+export function readyEndpoints(
+  groups: readonly EndpointGroup[],
+  port: PortChoice,
+  hostname: string | undefined,
+): readonly Endpoint[] {
+  const ready = new Map<string, Endpoint>();
+  const draining = new Map<string, Endpoint>();
+  for (const group of groups) {
+    const number = portNumber(group, port);
+    if (number === undefined) continue;
+    for (const address of group.addresses) {
+      if (hostname !== undefined && address.hostname !== hostname && address.pod !== hostname) continue;
+      const chosen =
+        address.ready && !address.terminating ? ready : address.serving && address.terminating ? draining : undefined;
+      if (chosen === undefined) continue;
+      const { ip, nodeName, pod, zone } = address;
+      const endpoint = { ip, port: number, nodeName, pod, hostname: address.hostname, zone };
+      chosen.set(endpointKey(endpoint), endpoint);
+    }
+  }
+  return oneFamily([...(ready.size > 0 ? ready : draining).values()]);
+}
+
+function portNumber(group: EndpointGroup, choice: PortChoice): number | undefined {
+  if (choice.kind === 'number') return choice.number;
+  return group.ports.find((port) => port.name === choice.name)?.port;
+}
+
+/** A pod with an address of each family stands in two slices; counting it twice would give it twice its share. */
+function oneFamily(endpoints: Endpoint[]): Endpoint[] {
+  const v4 = endpoints.filter((endpoint) => !endpoint.ip.includes(':'));
+  if (v4.length === 0 || v4.length === endpoints.length) return endpoints;
+  const pods = new Set(v4.map((endpoint) => endpoint.pod));
+  return endpoints.filter(
+    (endpoint) => !endpoint.ip.includes(':') || endpoint.pod === undefined || !pods.has(endpoint.pod),
+  );
+}

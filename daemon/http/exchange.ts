@@ -1,0 +1,89 @@
+import type { FieldList } from './fields.ts';
+import type { Framing, RequestHead } from './message-head.ts';
+import type { ProxyError } from './proxy-error.ts';
+
+/**
+ * One request and its answer, as routers see them: nothing here says how the bytes looked on either wire. A codec of the
+ * listening side implements Exchange, a codec of the connecting side calls a ResponseSink.
+ */
+
+/** Who sent a request: one object per connection. */
+export interface Caller {
+  /** The socket's peer address, IPv4-mapped IPv6 already unwrapped. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Takes a request's body. `write` gives false when no more should come until `resumeBody` is called on the exchange. */
+export interface BodySink {
+  write(piece: Buffer): boolean;
+  end(trailers: FieldList): void;
+}
+
+/** An answer's head, ready to be sent: `fieldLines` are the end-to-end fields as "Name: value\r\n"… */
+export interface Answer {
+  readonly status: number;
+  readonly reason: string;
+  readonly fieldLines: string;
+  readonly framing: Framing;
+  /** Sent as Content-Length of an answer that has no body of its own (HEAD, 304), where the origin gave one. */
+  readonly statedLength?: string | undefined;
+}
+
+/** What the listening side reports to whoever handles the exchange. */
+export interface ExchangeWatcher {
+  /** The caller went away, or broke the framing of its body, before the answer was complete. */
+  onCallerGone(): void;
+  /** The caller can take more of the answer after `writeBody` gave false. */
+  onCallerWritable(): void;
+}
+
+export interface Exchange {
+  readonly request: RequestHead;
+  readonly caller: Caller;
+  /** When the head was complete, ms of the monotonic clock. */
+  readonly startedAt: number;
+  /** The handler's ear; set once, before anything else is called. */
+  watcher: ExchangeWatcher;
+  /** Begins to deliver the body, including what has arrived already. Called at most once. */
+  readBody(sink: BodySink): void;
+  resumeBody(): void;
+  /** A 1xx answer; dropped where the caller cannot understand it (HTTP/1.0). */
+  inform(status: number, reason: string, fieldLines: string): void;
+  respond(answer: Answer): void;
+  /** Gives false when the caller is slower than the answer: wait for `onCallerWritable`. */
+  writeBody(piece: Buffer): boolean;
+  endBody(trailers: FieldList): void;
+  /** Sends out what was held back to be written in one piece. Called when a read from upstream has been worked through. */
+  flush(): void;
+  /** Ends an answer that cannot be completed, so that it can never look complete. */
+  abort(): void;
+  /** Answers with an error of the mesh's own (DESIGN §5.7). Only before `respond`. */
+  fail(error: ProxyError, extraFieldLines?: string): void;
+}
+
+/** Takes the answer to one request that was sent upstream. After `onAnswerEnd` or `onUpstreamError` nothing more comes. */
+export interface ResponseSink {
+  onInformation(status: number, reason: string, fieldLines: string): void;
+  onAnswer(head: import('./message-head.ts').ResponseHead): void;
+  /** Gives false when no more should come until `resume` is called on the connection. */
+  onAnswerData(piece: Buffer): boolean;
+  onAnswerEnd(trailers: FieldList): void;
+  /** One read from the socket has been worked through. */
+  onReadDone(): void;
+  /** The connection can take more of the request's body. */
+  onUpstreamWritable(): void;
+  onUpstreamError(failure: UpstreamFailure): void;
+}
+
+/** Why a request sent upstream got no complete answer. */
+export interface UpstreamFailure {
+  readonly error: ProxyError;
+  /** True where the request cannot have reached an application: the connection never stood. */
+  readonly beforeSending: boolean;
+  /** True where a connection that had served before was lost before any byte of an answer (RFC 9112 §9.3.1). */
+  readonly onReusedConnection: boolean;
+}
+
+/** Handles exchanges: a router, or whatever wraps one. Must answer each exchange exactly once, now or later. */
+export type ExchangeHandler = (exchange: Exchange) => void;

@@ -1,0 +1,132 @@
+/**
+ * Header fields as a flat list `[name, value, name, value, …]`, in the order and spelling in which they were received,
+ * and what a proxy must know about each name. Pure.
+ */
+export type FieldList = string[];
+
+/** What a field means to a proxy. Everything that is not named here travels end to end, untouched. */
+export const FieldClass = {
+  endToEnd: 0,
+  /** Of this connection only (RFC 9110 §7.6.1): dropped, and said anew where needed. */
+  hopByHop: 1,
+  connection: 2,
+  host: 3,
+  contentLength: 4,
+  transferEncoding: 5,
+  expect: 6,
+  te: 7,
+  via: 8,
+  proxyAuthorization: 9,
+  keepAlive: 10,
+  /** `mesh-*`: between daemons only. */
+  mesh: 11,
+  /** `l5d-*`: linkerd's context, believed only as far as the config says. */
+  l5d: 12,
+  /** End to end, and not to be stripped by naming it in `Connection` (it would change who is speaking, or the framing). */
+  protected: 13,
+  upgrade: 14,
+} as const;
+export type FieldClass = (typeof FieldClass)[keyof typeof FieldClass];
+
+const KNOWN_FIELDS = new Map<string, FieldClass>([
+  ['connection', FieldClass.connection],
+  ['proxy-connection', FieldClass.hopByHop],
+  ['keep-alive', FieldClass.keepAlive],
+  ['te', FieldClass.te],
+  ['transfer-encoding', FieldClass.transferEncoding],
+  ['upgrade', FieldClass.upgrade],
+  ['http2-settings', FieldClass.hopByHop],
+  ['proxy-authenticate', FieldClass.hopByHop],
+  ['proxy-authentication-info', FieldClass.hopByHop],
+  ['proxy-authorization', FieldClass.proxyAuthorization],
+  ['host', FieldClass.host],
+  ['content-length', FieldClass.contentLength],
+  ['expect', FieldClass.expect],
+  ['via', FieldClass.via],
+  ['authorization', FieldClass.protected],
+  ['cookie', FieldClass.protected],
+  ['set-cookie', FieldClass.protected],
+  ['forwarded', FieldClass.protected],
+  ['x-forwarded-for', FieldClass.protected],
+  ['x-forwarded-host', FieldClass.protected],
+  ['x-forwarded-proto', FieldClass.protected],
+  ['cache-control', FieldClass.protected],
+  ['content-type', FieldClass.protected],
+  ['content-encoding', FieldClass.protected],
+]);
+
+/** Names as spelt on the wire repeat without end, so their class is remembered by spelling, up to this many. */
+const REMEMBERED_SPELLINGS = 2048;
+const classBySpelling = new Map<string, FieldClass>();
+
+/** The class of a field name in any spelling. */
+export function classifyField(name: string): FieldClass {
+  const known = classBySpelling.get(name);
+  if (known !== undefined) return known;
+  const lower = name.toLowerCase();
+  const found = KNOWN_FIELDS.get(lower) ?? classifyPrefix(lower);
+  if (classBySpelling.size < REMEMBERED_SPELLINGS) classBySpelling.set(name, found);
+  return found;
+}
+
+function classifyPrefix(lower: string): FieldClass {
+  if (lower.startsWith('mesh-')) return FieldClass.mesh;
+  if (lower.startsWith('l5d-')) return FieldClass.l5d;
+  return FieldClass.endToEnd;
+}
+
+/** The first value of a field, or undefined. `lowerName` is lower-case; names compare without case (RFC 9110 §5.1). */
+export function fieldValue(fields: readonly string[], lowerName: string): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name.length === lowerName.length && name.toLowerCase() === lowerName) return fields[i + 1];
+  }
+  return undefined;
+}
+
+/** Splits a comma-separated list into lower-case members without blanks (RFC 9110 §5.6.1). */
+export function listMembers(value: string): string[] {
+  return value
+    .split(',')
+    .map((member) => member.trim().toLowerCase())
+    .filter((member) => member !== '');
+}
+
+/** Which context fields a hop lets through: those of other daemons (`mesh-*`) never, linkerd's as the config says. */
+export interface FieldFilter {
+  readonly dropL5d: boolean;
+}
+
+/**
+ * Appends to `into` the lines of all fields that travel on: without hop-by-hop fields, those named by `Connection`
+ * (RFC 9110 §7.6.1, except protected ones), framing and Host (written anew by the codec), and the mesh's own.
+ * Gives the text `into + "Name: value\r\n"…`.
+ */
+export function forwardedFieldLines(
+  into: string,
+  fields: readonly string[],
+  classes: readonly FieldClass[],
+  connectionOptions: readonly string[],
+  filter: FieldFilter,
+): string {
+  let text = into;
+  for (let i = 0; i < classes.length; i += 1) {
+    const name = fields[2 * i] as string;
+    switch (classes[i]) {
+      case FieldClass.endToEnd:
+        if (connectionOptions.length > 0 && connectionOptions.includes(name.toLowerCase())) continue;
+        break;
+      case FieldClass.protected:
+      case FieldClass.via:
+      case FieldClass.expect:
+        break;
+      case FieldClass.l5d:
+        if (filter.dropL5d) continue;
+        break;
+      default:
+        continue;
+    }
+    text += `${name}: ${fields[2 * i + 1]}\r\n`;
+  }
+  return text;
+}

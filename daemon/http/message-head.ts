@@ -1,0 +1,273 @@
+import { classifyField, FieldClass, type FieldList, listMembers } from './fields.ts';
+import { ProxyError } from './proxy-error.ts';
+
+/** How the end of a body is known (RFC 9112 §6.3). */
+export type Framing =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'length'; readonly length: number }
+  | { readonly kind: 'chunked' }
+  | { readonly kind: 'close' };
+
+export const NO_BODY: Framing = { kind: 'none' };
+const CHUNKED: Framing = { kind: 'chunked' };
+const UNTIL_CLOSE: Framing = { kind: 'close' };
+
+interface MessageHead {
+  /** 0 or 1: the x of HTTP/1.x. */
+  readonly minorVersion: number;
+  readonly fields: FieldList;
+  /** One class per field, in the fields' order. */
+  readonly classes: FieldClass[];
+  /** Members of `Connection`, lower-case. */
+  readonly connectionOptions: readonly string[];
+  /** Whether the sender means to keep the connection (RFC 9112 §9.3). */
+  readonly keepAlive: boolean;
+  readonly framing: Framing;
+}
+
+export interface RequestHead extends MessageHead {
+  readonly method: string;
+  /** As received, in any of the four forms of RFC 9112 §3.2. */
+  readonly target: string;
+  /** The one Host field's value; undefined where HTTP/1.0 left it out. */
+  readonly host: string | undefined;
+  readonly expectsContinue: boolean;
+  readonly acceptsTrailers: boolean;
+}
+
+export interface ResponseHead extends MessageHead {
+  readonly status: number;
+  readonly reason: string;
+  /** `Keep-Alive: timeout=…` in seconds, if the server gave one. */
+  readonly keepAliveTimeoutS: number | undefined;
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const TARGET = /^[\x21-\x22\x24-\x5b\x5d-\x7e]+$/;
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
+const NO_OPTIONS: readonly string[] = [];
+/** Digits beyond which a length could lose precision as a double (2^53 has 16). */
+const MAX_LENGTH_DIGITS = 15;
+
+/** What the field lines of one message say about the message itself, gathered while they are read. */
+class MessageFacts {
+  readonly fields: FieldList = [];
+  readonly classes: FieldClass[] = [];
+  connectionOptions: readonly string[] = NO_OPTIONS;
+  contentLength: string | undefined;
+  transferEncoding: string | undefined;
+  host: string | undefined;
+  expect: string | undefined;
+  te: string | undefined;
+  keepAlive: string | undefined;
+
+  add(name: string, value: string): void {
+    const fieldClass = classifyField(name);
+    this.fields.push(name, value);
+    this.classes.push(fieldClass);
+    if (fieldClass !== FieldClass.endToEnd) this.#note(fieldClass, value);
+  }
+
+  #note(fieldClass: FieldClass, value: string): void {
+    switch (fieldClass) {
+      case FieldClass.connection:
+        this.connectionOptions = [...this.connectionOptions, ...listMembers(value)];
+        break;
+      case FieldClass.host:
+        if (this.host !== undefined) throw new ProxyError('bad_authority', 'the request has more than one Host field');
+        this.host = value;
+        break;
+      case FieldClass.contentLength:
+        if (this.contentLength !== undefined) throw new ProxyError('bad_request', 'Content-Length is given twice');
+        this.contentLength = value;
+        break;
+      case FieldClass.transferEncoding:
+        this.transferEncoding = this.transferEncoding === undefined ? value : `${this.transferEncoding},${value}`;
+        break;
+      case FieldClass.expect:
+        this.expect = value;
+        break;
+      case FieldClass.te:
+        this.te = value;
+        break;
+      case FieldClass.keepAlive:
+        this.keepAlive = value;
+        break;
+      default:
+    }
+  }
+}
+
+/**
+ * Reads a request head strictly (RFC 9112 §2–§6): `text` is everything before the empty line, as latin1.
+ * Throws ProxyError (400, 417, 501, 505) for whatever is malformed or could be read in two ways.
+ */
+export function parseRequestHead(text: string): RequestHead {
+  const lineEnd = text.indexOf('\r\n');
+  const line = lineEnd === -1 ? text : text.slice(0, lineEnd);
+  const afterMethod = line.indexOf(' ');
+  const afterTarget = line.indexOf(' ', afterMethod + 1);
+  if (afterMethod <= 0 || afterTarget === -1) {
+    throw new ProxyError('bad_request', 'the request line is not "METHOD target HTTP/1.1"');
+  }
+  const method = line.slice(0, afterMethod);
+  const target = line.slice(afterMethod + 1, afterTarget);
+  const minorVersion = parseVersion(line.slice(afterTarget + 1));
+  if (!TOKEN.test(method)) throw new ProxyError('bad_request', 'the method is not a token');
+  if (!TARGET.test(target))
+    throw new ProxyError('bad_request', 'the request target has characters that a URI may not have');
+  const facts = new MessageFacts();
+  if (lineEnd !== -1) readFieldLines(text, lineEnd + 2, facts);
+  if (facts.host === undefined && minorVersion === 1) {
+    throw new ProxyError('bad_authority', 'an HTTP/1.1 request needs a Host field');
+  }
+  if (facts.expect !== undefined && facts.expect.toLowerCase() !== '100-continue') {
+    throw new ProxyError('bad_expectation', `the expectation "${facts.expect}" is not known`);
+  }
+  return {
+    method,
+    target,
+    minorVersion,
+    fields: facts.fields,
+    classes: facts.classes,
+    connectionOptions: facts.connectionOptions,
+    keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
+    framing: requestFraming(facts, minorVersion),
+    host: facts.host,
+    expectsContinue: facts.expect !== undefined && minorVersion === 1,
+    acceptsTrailers: facts.te !== undefined && listMembers(facts.te).includes('trailers'),
+  };
+}
+
+/**
+ * Reads a response head strictly. `requestMethod` decides the framing (RFC 9112 §6.3: HEAD, 1xx, 204 and 304 have no body).
+ * Throws ProxyError bad_response (502) for whatever is malformed or ambiguous.
+ */
+export function parseResponseHead(text: string, requestMethod: string): ResponseHead {
+  const lineEnd = text.indexOf('\r\n');
+  const match = STATUS_LINE.exec(lineEnd === -1 ? text : text.slice(0, lineEnd));
+  if (match === null) throw new ProxyError('bad_response', 'the status line is not "HTTP/1.1 <100–599> …"');
+  const minorVersion = match[1] === '1' ? 1 : 0;
+  const status = Number(match[2]);
+  const facts = new MessageFacts();
+  try {
+    if (lineEnd !== -1) readFieldLines(text, lineEnd + 2, facts);
+    return {
+      status,
+      reason: match[3] ?? '',
+      minorVersion,
+      fields: facts.fields,
+      classes: facts.classes,
+      connectionOptions: facts.connectionOptions,
+      keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
+      framing: responseFraming(facts, status, requestMethod),
+      keepAliveTimeoutS: keepAliveTimeout(facts.keepAlive),
+    };
+  } catch (error) {
+    throw error instanceof ProxyError ? new ProxyError('bad_response', error.message) : error;
+  }
+}
+
+/**
+ * Reads a trailer section (RFC 9112 §7.1.2) into a field list; `text` excludes the final empty line.
+ * Throws ProxyError for malformed lines and for fields that may not stand in trailers (framing, routing: RFC 9110 §6.5.1).
+ */
+export function parseTrailers(text: string): FieldList {
+  const facts = new MessageFacts();
+  readFieldLines(text, 0, facts);
+  for (const fieldClass of facts.classes) {
+    if (fieldClass !== FieldClass.endToEnd && fieldClass !== FieldClass.l5d) {
+      throw new ProxyError('bad_request', 'the trailers hold a field that may only stand in the head');
+    }
+  }
+  return facts.fields;
+}
+
+function readFieldLines(text: string, start: number, facts: MessageFacts): void {
+  let at = start;
+  while (at < text.length) {
+    let end = text.indexOf('\r\n', at);
+    if (end === -1) end = text.length;
+    const colon = text.indexOf(':', at);
+    if (colon === -1 || colon >= end) throw new ProxyError('bad_request', 'a field line has no colon');
+    const name = text.slice(at, colon);
+    // A leading blank is obs-fold and a blank before the colon a smuggling vector: neither is in a token (RFC 9112 §5.1, §5.2).
+    if (!TOKEN.test(name)) throw new ProxyError('bad_request', 'a field name is not a token');
+    let from = colon + 1;
+    let to = end;
+    while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+    while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+    const value = text.slice(from, to);
+    if (!FIELD_VALUE.test(value)) throw new ProxyError('bad_request', `the field ${name} has a control character`);
+    facts.add(name, value);
+    at = end + 2;
+  }
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+function parseVersion(text: string): number {
+  if (text === 'HTTP/1.1') return 1;
+  if (text === 'HTTP/1.0') return 0;
+  if (/^HTTP\/\d\.\d$/.test(text)) throw new ProxyError('bad_version', `${text} is not spoken here`);
+  throw new ProxyError('bad_request', 'the request line does not end in "HTTP/1.1"');
+}
+
+function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
+  if (options.includes('close')) return false;
+  return minorVersion === 1 || options.includes('keep-alive');
+}
+
+function keepAliveTimeout(value: string | undefined): number | undefined {
+  const match = value === undefined ? null : /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value);
+  return match === null ? undefined : Number(match[1]);
+}
+
+function parseContentLength(text: string): number {
+  if (!/^\d+$/.test(text) || text.length > MAX_LENGTH_DIGITS) {
+    throw new ProxyError('bad_request', `Content-Length "${text.slice(0, 32)}" is not one decimal number`);
+  }
+  return Number(text);
+}
+
+/** Checks `Transfer-Encoding`: exactly `chunked`, once. Anything else cannot be framed by us (RFC 9112 §6.1). */
+function checkTransferEncoding(value: string): void {
+  const lower = value.toLowerCase();
+  if (lower === 'chunked') return;
+  const codings = lower.split(',').map((coding) => coding.trim());
+  const wellFormed = codings.every((coding) => TOKEN.test(coding.split(';')[0] ?? ''));
+  if (!wellFormed || codings.indexOf('chunked') !== codings.length - 1) {
+    throw new ProxyError('bad_request', 'Transfer-Encoding does not end in one "chunked"');
+  }
+  throw new ProxyError('not_implemented', `the transfer coding "${value.slice(0, 64)}" is not known`);
+}
+
+function requestFraming(facts: MessageFacts, minorVersion: number): Framing {
+  const { transferEncoding, contentLength } = facts;
+  if (transferEncoding === undefined) {
+    return contentLength === undefined ? NO_BODY : { kind: 'length', length: parseContentLength(contentLength) };
+  }
+  if (minorVersion === 0) throw new ProxyError('bad_request', 'Transfer-Encoding in an HTTP/1.0 request');
+  if (contentLength !== undefined) {
+    throw new ProxyError('bad_request', 'both Content-Length and Transfer-Encoding are given');
+  }
+  checkTransferEncoding(transferEncoding);
+  return CHUNKED;
+}
+
+function responseFraming(facts: MessageFacts, status: number, requestMethod: string): Framing {
+  const { transferEncoding, contentLength } = facts;
+  if (transferEncoding !== undefined && contentLength !== undefined) {
+    throw new ProxyError('bad_response', 'both Content-Length and Transfer-Encoding are given');
+  }
+  const length = contentLength === undefined ? undefined : parseContentLength(contentLength);
+  if (requestMethod === 'HEAD' || status < 200 || status === 204 || status === 304) return NO_BODY;
+  if (transferEncoding !== undefined) {
+    checkTransferEncoding(transferEncoding);
+    return CHUNKED;
+  }
+  return length === undefined ? UNTIL_CLOSE : { kind: 'length', length };
+}

@@ -1,0 +1,123 @@
+/**
+ * The one table of the answers that the mesh itself makes (DESIGN §5.7). Callers choose a code and add the detail of the
+ * case; nothing else writes an error answer. docs/errors.md lists the same codes.
+ */
+interface ErrorRow {
+  readonly status: number;
+  /** True where no byte can have reached an application, so that the sending side may try another pod whatever the method. */
+  readonly retryable: boolean;
+  /** What to do, for the person who reads the answer. */
+  readonly advice: string;
+}
+
+export const PROXY_ERRORS = {
+  bad_request: { status: 400, retryable: false, advice: 'Send a well-formed HTTP/1.1 request (RFC 9112).' },
+  bad_authority: {
+    status: 400,
+    retryable: false,
+    advice: 'Send one valid host[:port], in the request target or in the Host field.',
+  },
+  https_target: {
+    status: 400,
+    retryable: false,
+    advice: 'Ask for http:// through this proxy, or let the client use CONNECT for https.',
+  },
+  target_too_long: { status: 414, retryable: false, advice: 'Keep the request line under 8 KiB.' },
+  head_too_large: { status: 431, retryable: false, advice: 'Keep the request line and fields under 64 KiB.' },
+  bad_expectation: { status: 417, retryable: false, advice: 'The only expectation known is 100-continue.' },
+  head_timeout: { status: 408, retryable: false, advice: 'Send the whole request head within the time limit.' },
+  not_implemented: {
+    status: 501,
+    retryable: false,
+    advice: 'Use a method and transfer coding that this proxy speaks.',
+  },
+  bad_version: { status: 505, retryable: false, advice: 'Speak HTTP/1.1 or HTTP/1.0.' },
+  not_local_pod: {
+    status: 403,
+    retryable: false,
+    advice:
+      'The outgoing router serves only pods of its own node. Send the request to the proxy on the node that the pod runs on (http_proxy as injected), or allow the address under routers[].servers[].allowedClients.',
+  },
+  egress_refused: {
+    status: 403,
+    retryable: false,
+    advice:
+      'The mesh does not open this address for pods. Reach it without the proxy (no_proxy), if it is meant to be reached.',
+  },
+  unknown_name: {
+    status: 502,
+    retryable: false,
+    advice: 'Check the name; another namespace is reached as service.namespace.',
+  },
+  unknown_port: { status: 502, retryable: false, advice: 'Use a port that the Service declares.' },
+  no_endpoints: {
+    status: 502,
+    retryable: false,
+    advice: 'Check that the Service selects pods and that they are ready (kubectl get endpoints).',
+  },
+  no_gateway: {
+    status: 502,
+    retryable: true,
+    advice:
+      'No daemon is ready on the node of any of its pods, and fallback is "fail". Check the DaemonSet nodemesh-daemon.',
+  },
+  endpoint_gone: {
+    status: 503,
+    retryable: true,
+    advice: 'The pod that was picked is no longer on this node. The sending daemon tries another by itself.',
+  },
+  not_synced: {
+    status: 503,
+    retryable: true,
+    advice: 'The daemon has not read the cluster yet. See /readyz on its admin port.',
+  },
+  connect_failed: {
+    status: 502,
+    retryable: true,
+    advice:
+      'Nothing accepted the connection. Check that the application listens on that port of its pod address, and that NetworkPolicies admit the mesh daemon.',
+  },
+  upstream_reset: {
+    status: 502,
+    retryable: false,
+    advice: 'The destination closed the connection before it answered. See its log for a crash or a restart.',
+  },
+  bad_response: {
+    status: 502,
+    retryable: false,
+    advice: 'The destination sent an answer that is not well-formed HTTP/1.1 (RFC 9112).',
+  },
+  draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },
+  loop: {
+    status: 508,
+    retryable: false,
+    advice: 'The request keeps coming back to the same daemon. Check what the name resolves to.',
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ProxyErrorCode = keyof typeof PROXY_ERRORS;
+
+/** One failure of one exchange: a code of the table, and what exactly was wrong in this case. */
+export class ProxyError extends Error {
+  readonly code: ProxyErrorCode;
+
+  /** `detail` names the thing: the field, the name, the pod, the address. It is shown to the caller. */
+  constructor(code: ProxyErrorCode, detail: string) {
+    super(detail);
+    this.name = 'ProxyError';
+    this.code = code;
+  }
+
+  get status(): number {
+    return PROXY_ERRORS[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return PROXY_ERRORS[this.code].retryable;
+  }
+
+  /** The text/plain body of the answer: what was wrong, then what to do. */
+  get body(): string {
+    return `nodemesh: ${this.message}\n${PROXY_ERRORS[this.code].advice}\n`;
+  }
+}

@@ -1,0 +1,75 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { ProxyError } from './proxy-error.ts';
+
+/** Where a request wants to go: a lower-case host without brackets or final dot, and the port if one was written. */
+export interface Authority {
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly isAddress: boolean;
+}
+
+/** A request target split for a proxy: who is asked, and what is asked of them (origin-form or `*`). */
+export interface RequestTarget {
+  /** As written by the client: the absolute-form's authority, else Host. It becomes the forwarded Host field. */
+  readonly authority: string;
+  /** Origin-form, or `*` for OPTIONS. */
+  readonly path: string;
+}
+
+const REG_NAME = /^[0-9A-Za-z_~-]+(?:\.[0-9A-Za-z_~-]+)*\.?$/;
+const SCHEME = /^([A-Za-z][0-9A-Za-z+.-]*):\/\//;
+
+/**
+ * Splits a request target (RFC 9112 §3.2). The absolute-form's authority wins over Host (§3.2.2); its path is kept byte
+ * for byte. Throws ProxyError bad_request or https_target.
+ */
+export function splitRequestTarget(method: string, target: string, host: string | undefined): RequestTarget {
+  if (target.startsWith('/')) return { authority: host ?? '', path: target };
+  if (target === '*') {
+    if (method !== 'OPTIONS') throw new ProxyError('bad_request', 'the target "*" is for OPTIONS alone');
+    return { authority: host ?? '', path: '*' };
+  }
+  const scheme = SCHEME.exec(target);
+  if (scheme === null) throw new ProxyError('bad_request', 'the request target is neither a path nor an http:// URI');
+  if (scheme[1]?.toLowerCase() === 'https')
+    throw new ProxyError('https_target', 'an https:// target on a plain connection');
+  if (scheme[1]?.toLowerCase() !== 'http') throw new ProxyError('bad_request', `the scheme ${scheme[1]}: is not http`);
+  if (host !== undefined && host !== '') parseAuthority(host);
+  const rest = target.slice(scheme[0].length);
+  const end = rest.search(/[/?]/);
+  if (end === -1) return { authority: rest, path: method === 'OPTIONS' ? '*' : '/' };
+  const path = rest.slice(end);
+  return { authority: rest.slice(0, end), path: path.startsWith('/') ? path : `/${path}` };
+}
+
+/**
+ * Reads `host[:port]` (RFC 3986 §3.2, without userinfo, which RFC 9110 §4.2.4 tells recipients to treat as an error).
+ * Throws ProxyError bad_authority.
+ */
+export function parseAuthority(text: string): Authority {
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/s.exec(text);
+  if (bracketed !== null) {
+    const address = bracketed[1] ?? '';
+    if (!isIPv6(address) || address.includes('%')) throw badAuthority(text);
+    return { host: address.toLowerCase(), port: parsePort(bracketed[2], text), isAddress: true };
+  }
+  const colon = text.indexOf(':');
+  const host = colon === -1 ? text : text.slice(0, colon);
+  if (!REG_NAME.test(host) || host.length > 254) throw badAuthority(text);
+  const port = parsePort(colon === -1 ? undefined : text.slice(colon + 1), text);
+  if (isIPv4(host)) return { host, port, isAddress: true };
+  const lower = host.toLowerCase();
+  return { host: lower.endsWith('.') ? lower.slice(0, -1) : lower, port, isAddress: false };
+}
+
+function parsePort(text: string | undefined, authority: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,5}$/.test(text)) throw badAuthority(authority);
+  const port = Number(text);
+  if (port < 1 || port > 65_535) throw badAuthority(authority);
+  return port;
+}
+
+function badAuthority(text: string): ProxyError {
+  return new ProxyError('bad_authority', `"${text.slice(0, 128)}" is not a valid host[:port]`);
+}

@@ -1,0 +1,218 @@
+import type { Socket } from 'node:net';
+import { BodyReader } from '../http/body-reader.ts';
+import { lastChunk } from '../http/chunked-decoder.ts';
+import type { Answer, BodySink, Caller, Exchange, ExchangeWatcher } from '../http/exchange.ts';
+import type { FieldList } from '../http/fields.ts';
+import type { RequestHead } from '../http/message-head.ts';
+import type { ProxyError } from '../http/proxy-error.ts';
+
+/** Up to this size a piece is copied behind its head or chunk size, so that both leave in one write (one segment, one syscall). */
+const COALESCE_BYTES = 16 * 1024;
+
+const NOBODY: ExchangeWatcher = { onCallerGone() {}, onCallerWritable() {} };
+
+/** What an exchange needs of the connection that it came on. */
+export interface ExchangeConnection {
+  readonly socket: Socket;
+  readonly caller: Caller;
+  /** Whether the connection may serve another request after this one, as far as the connection itself is concerned. */
+  readonly persistent: boolean;
+  /** The answer is complete; `reusable` says whether the next request may follow on this connection. */
+  exchangeAnswered(exchange: Http1Exchange, reusable: boolean): void;
+}
+
+/** One HTTP/1 request on a listening connection: its body as it arrives, and the writing of its answer. */
+export class Http1Exchange implements Exchange {
+  readonly request: RequestHead;
+  readonly caller: Caller;
+  readonly startedAt: number;
+  watcher: ExchangeWatcher = NOBODY;
+  readonly #connection: ExchangeConnection;
+  readonly #body: BodyReader;
+  #sink: BodySink | undefined;
+  #unread: Buffer[] = [];
+  #bodyDelivered = false;
+  /** Text that waits to leave together with what follows it. */
+  #held = '';
+  #answered = false;
+  #answerEnded = false;
+  #chunkedAnswer = false;
+  #delimitedByClose = false;
+  #reusable = true;
+
+  constructor(connection: ExchangeConnection, request: RequestHead, startedAt: number) {
+    this.#connection = connection;
+    this.request = request;
+    this.caller = connection.caller;
+    this.startedAt = startedAt;
+    this.#body = new BodyReader(request.framing);
+  }
+
+  get bodyComplete(): boolean {
+    return this.#body.done;
+  }
+
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  get answerEnded(): boolean {
+    return this.#answerEnded;
+  }
+
+  /** Takes bytes that arrived; gives the offset after this message. Throws ProxyError on malformed chunks. */
+  receive(bytes: Buffer, offset: number): number {
+    const end = this.#body.read(bytes, offset, this.#onBodyPiece);
+    if (this.#body.done) this.#deliverEnd();
+    return end;
+  }
+
+  readonly #onBodyPiece = (piece: Buffer): void => {
+    if (this.#answerEnded) return;
+    if (this.#sink === undefined) {
+      this.#unread.push(piece);
+      this.#connection.socket.pause();
+    } else if (!this.#sink.write(piece)) {
+      this.#connection.socket.pause();
+    }
+  };
+
+  readBody(sink: BodySink): void {
+    this.#sink = sink;
+    const waiting = this.#unread;
+    if (waiting.length > 0) {
+      this.#unread = [];
+      let more = true;
+      for (const piece of waiting) more = sink.write(piece);
+      if (more && !this.#body.done) this.#connection.socket.resume();
+    }
+    if (this.#body.done) this.#deliverEnd();
+  }
+
+  resumeBody(): void {
+    if (!this.#body.done) this.#connection.socket.resume();
+  }
+
+  #deliverEnd(): void {
+    if (this.#sink === undefined || this.#bodyDelivered) return;
+    this.#bodyDelivered = true;
+    this.#sink.end(this.#body.trailers);
+  }
+
+  inform(status: number, reason: string, fieldLines: string): void {
+    if (this.request.minorVersion === 0 || this.#answered) return;
+    this.#connection.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
+  }
+
+  respond(answer: Answer): void {
+    this.#answered = true;
+    const { request } = this;
+    let head = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${answer.fieldLines}`;
+    // A body that the caller is still sending could not be told from its next request.
+    this.#reusable = request.keepAlive && this.#connection.persistent && this.#body.done;
+    if (answer.framing.kind === 'length') {
+      head += `Content-Length: ${answer.framing.length}\r\n`;
+    } else if (answer.framing.kind === 'none') {
+      if (answer.statedLength !== undefined) head += `Content-Length: ${answer.statedLength}\r\n`;
+    } else if (request.minorVersion === 1) {
+      this.#chunkedAnswer = true;
+      head += 'Transfer-Encoding: chunked\r\n';
+    } else {
+      this.#delimitedByClose = true;
+      this.#reusable = false; // HTTP/1.0 knows no other end of a body of unknown length (RFC 9112 §6.3)
+    }
+    if (!this.#reusable) head += 'Connection: close\r\n';
+    else if (request.minorVersion === 0) head += 'Connection: keep-alive\r\n';
+    this.#held = `${head}\r\n`;
+  }
+
+  writeBody(piece: Buffer): boolean {
+    if (this.#answerEnded) return true;
+    const { socket } = this.#connection;
+    const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
+    this.#held = '';
+    if (before === '') return socket.write(piece);
+    const after = this.#chunkedAnswer ? 2 : 0;
+    if (piece.length <= COALESCE_BYTES) {
+      const joined = Buffer.allocUnsafe(before.length + piece.length + after);
+      joined.write(before, 0, 'latin1');
+      piece.copy(joined, before.length);
+      if (after > 0) joined.write('\r\n', before.length + piece.length, 'latin1');
+      return socket.write(joined);
+    }
+    socket.cork();
+    socket.write(before, 'latin1');
+    const more = socket.write(piece);
+    if (after > 0) socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return more;
+  }
+
+  endBody(trailers: FieldList): void {
+    if (this.#answerEnded) return;
+    if (this.#chunkedAnswer) this.#held += lastChunk(trailers);
+    this.flush();
+    this.#answerEnded = true;
+    this.#connection.exchangeAnswered(this, this.#reusable);
+  }
+
+  flush(): void {
+    if (this.#held === '') return;
+    const text = this.#held;
+    this.#held = '';
+    this.#connection.socket.write(text, 'latin1');
+  }
+
+  abort(): void {
+    this.#answerEnded = true;
+    const { socket } = this.#connection;
+    // An answer that only the close delimits would look complete after a plain end (RFC 9112 §8): reset instead.
+    if (this.#answered && this.#delimitedByClose) socket.resetAndDestroy();
+    else socket.destroySoon();
+  }
+
+  fail(error: ProxyError, extraFieldLines = ''): void {
+    if (this.#answered) {
+      this.abort();
+      return;
+    }
+    const body = Buffer.from(error.body, 'utf8');
+    const fieldLines = `${extraFieldLines}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
+    const bodiless = this.request.method === 'HEAD';
+    this.respond({
+      status: error.status,
+      reason: reasonPhrase(error.status),
+      fieldLines,
+      framing: bodiless ? { kind: 'none' } : { kind: 'length', length: body.length },
+      statedLength: bodiless ? String(body.length) : undefined,
+    });
+    if (!bodiless) this.writeBody(body);
+    this.endBody([]);
+  }
+
+  /** The connection broke, or its framing did: whoever handles the exchange must let go of it. */
+  callerGone(): void {
+    if (this.#answerEnded) return;
+    this.#answerEnded = true;
+    this.watcher.onCallerGone();
+  }
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  408: 'Request Timeout',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  505: 'HTTP Version Not Supported',
+  508: 'Loop Detected',
+};
+
+/** The usual reason phrase of a status that the mesh itself answers with; empty for others (RFC 9112 §4 allows that). */
+export function reasonPhrase(status: number): string {
+  return REASONS[status] ?? '';
+}

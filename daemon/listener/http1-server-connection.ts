@@ -1,0 +1,222 @@
+import type { Socket } from 'node:net';
+import type { Caller, ExchangeHandler } from '../http/exchange.ts';
+import { findHead } from '../http/head-reader.ts';
+import { parseRequestHead } from '../http/message-head.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+import { type ExchangeConnection, Http1Exchange, reasonPhrase } from './http1-exchange.ts';
+
+/** A head must be complete this long after its first byte. */
+const HEAD_TIMEOUT_MS = 20_000;
+/** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
+const IDLE_TIMEOUT_MS = 120_000;
+/** After an error or an early answer the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
+const LINGER_MS = 1_000;
+/**
+ * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
+ * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
+ */
+const HALF_CLOSED_GRACE_MS = 500;
+const CR = 0x0d;
+const LF = 0x0a;
+
+/** What a connection needs of the listener that accepted it. */
+export interface ConnectionHost {
+  readonly handle: ExchangeHandler;
+  readonly draining: boolean;
+  now(): number;
+  onRefused(error: ProxyError): void;
+  onClosed(connection: Http1ServerConnection): void;
+}
+
+/** One accepted HTTP/1 connection: reads requests one at a time, in order; pipelined ones wait unread (RFC 9112 §9.3.2). */
+export class Http1ServerConnection implements ExchangeConnection {
+  readonly socket: Socket;
+  readonly caller: Caller;
+  readonly #host: ConnectionHost;
+  #exchange: Http1Exchange | undefined;
+  /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
+  #unread: Buffer | undefined;
+  #consuming = false;
+  #callerEnded = false;
+  #closing = false;
+  #waitingSince: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
+    this.socket = socket;
+    this.caller = caller;
+    this.#host = host;
+    this.#waitingSince = host.now();
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    socket.on('drain', () => this.#exchange?.watcher.onCallerWritable());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', () => {}); // 'close' follows and says all
+    socket.on('close', () => this.#onClose());
+  }
+
+  get persistent(): boolean {
+    return !this.#host.draining && !this.#callerEnded && !this.#closing;
+  }
+
+  get idle(): boolean {
+    return this.#exchange === undefined;
+  }
+
+  /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
+  sweep(now: number): void {
+    if (this.#exchange !== undefined || this.#closing) return;
+    const waited = now - this.#waitingSince;
+    if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
+      this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
+    } else if (waited > IDLE_TIMEOUT_MS) {
+      this.#close();
+    }
+  }
+
+  /** Ends the connection as soon as no request is under way on it. */
+  drain(): void {
+    if (this.idle && this.#unread === undefined) this.#close();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  exchangeAnswered(exchange: Http1Exchange, reusable: boolean): void {
+    if (this.#exchange !== exchange) return;
+    this.#exchange = undefined;
+    this.#clearTimer();
+    if (!reusable || this.#callerEnded) {
+      this.#close();
+      return;
+    }
+    this.#waitingSince = this.#host.now();
+    if (this.#host.draining && this.#unread === undefined) this.#close();
+    else if (!this.#consuming) this.#continue();
+  }
+
+  #continue(): void {
+    const waiting = this.#unread;
+    this.#unread = undefined;
+    if (waiting !== undefined) this.#consume(waiting);
+    if (this.#exchange === undefined || !this.#exchange.bodyComplete) this.socket.resume();
+  }
+
+  #onData(bytes: Buffer): void {
+    if (this.#closing) return;
+    if (this.#unread === undefined) {
+      if (this.#exchange === undefined) this.#waitingSince = this.#host.now();
+      this.#consume(bytes);
+      return;
+    }
+    const joined = Buffer.concat([this.#unread, bytes]);
+    this.#unread = undefined;
+    this.#consume(joined);
+  }
+
+  #consume(bytes: Buffer): void {
+    this.#consuming = true;
+    try {
+      let at = 0;
+      while (at < bytes.length && !this.#closing) {
+        const next = this.#exchange === undefined ? this.#readHead(bytes, at) : this.#readBody(bytes, at);
+        if (next === undefined) break;
+        at = next;
+      }
+    } catch (error) {
+      this.#refuse(error instanceof ProxyError ? error : new ProxyError('bad_request', String(error)));
+    } finally {
+      this.#consuming = false;
+    }
+  }
+
+  /** Gives the offset after the head, or undefined when it is incomplete and kept for later. */
+  #readHead(bytes: Buffer, offset: number): number | undefined {
+    let at = offset;
+    while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
+    if (at >= bytes.length) return undefined;
+    const head = findHead(bytes, at);
+    if (head === undefined) {
+      this.#unread = at === 0 ? bytes : bytes.subarray(at);
+      return undefined;
+    }
+    const exchange = new Http1Exchange(this, parseRequestHead(head.text), this.#host.now());
+    this.#exchange = exchange;
+    this.#host.handle(exchange);
+    return head.bodyOffset;
+  }
+
+  #readBody(bytes: Buffer, offset: number): number | undefined {
+    const exchange = this.#exchange as Http1Exchange;
+    if (!exchange.bodyComplete) return exchange.receive(bytes, offset);
+    this.#unread = offset === 0 ? bytes : bytes.subarray(offset);
+    this.socket.pause();
+    return undefined;
+  }
+
+  /** Answers what could not be read, and closes: nothing after it can be told apart any more. */
+  #refuse(error: ProxyError): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.#host.onRefused(error);
+    if (exchange !== undefined) {
+      const answered = exchange.answered;
+      exchange.callerGone();
+      if (answered) {
+        this.socket.resetAndDestroy();
+        return;
+      }
+    }
+    const body = Buffer.from(error.body, 'utf8');
+    this.socket.write(
+      `HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\nl5d-err: ${error.code}\r\n` +
+        `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+      'latin1',
+    );
+    this.socket.write(body);
+    this.#close();
+  }
+
+  /** Staged close (RFC 9112 §9.6): end our side, drop what still arrives for a while, then let go. */
+  #close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#unread = undefined;
+    this.socket.end();
+    this.socket.resume();
+    this.#clearTimer();
+    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    this.#timer.unref();
+  }
+
+  #onEnd(): void {
+    this.#callerEnded = true;
+    const exchange = this.#exchange;
+    if (exchange === undefined) {
+      if (this.#closing) this.socket.destroy();
+      else this.#close();
+    } else if (!exchange.bodyComplete) {
+      exchange.callerGone();
+      this.socket.destroy();
+    } else if (!exchange.answered) {
+      this.#timer = setTimeout(() => {
+        if (exchange.answered) return;
+        exchange.callerGone();
+        this.socket.destroy();
+      }, HALF_CLOSED_GRACE_MS);
+      this.#timer.unref();
+    }
+  }
+
+  #onClose(): void {
+    this.#clearTimer();
+    this.#exchange?.callerGone();
+    this.#exchange = undefined;
+    this.#host.onClosed(this);
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,38 @@
+/** One pod address that can answer for a name (DESIGN §2). */
+export interface Endpoint {
+  readonly ip: string;
+  readonly port: number;
+  /** The node that the pod runs on; undefined for addresses outside the cluster. */
+  readonly nodeName: string | undefined;
+  readonly pod: string | undefined;
+  readonly hostname: string | undefined;
+  readonly zone: string | undefined;
+}
+
+/** A name that was looked up: its endpoints now, and whenever they change. */
+export interface Binding {
+  /** Unique among bindings, e.g. `shop/world:http`. */
+  readonly key: string;
+  readonly namespace: string;
+  readonly service: string;
+  /** Changes whenever `endpoints()` may give something else. */
+  readonly version: number;
+  /** The endpoints that may be sent to now; the same array as long as nothing changed. */
+  endpoints(): readonly Endpoint[];
+}
+
+/** How an endpoint is reached: through the daemon on its node, in process (it is on this node), or straight. */
+export type Path =
+  | { readonly kind: 'gateway'; readonly ip: string; readonly port: number; readonly nodeName: string }
+  | { readonly kind: 'self' }
+  | { readonly kind: 'direct' };
+
+export interface RoutedEndpoint {
+  readonly endpoint: Endpoint;
+  readonly path: Path;
+}
+
+/** Identifies an endpoint within a name: `ip:port`, IPv6 in brackets. */
+export function endpointKey(endpoint: { readonly ip: string; readonly port: number }): string {
+  return endpoint.ip.includes(':') ? `[${endpoint.ip}]:${endpoint.port}` : `${endpoint.ip}:${endpoint.port}`;
+}

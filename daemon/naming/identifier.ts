@@ -1,0 +1,48 @@
+import type { Authority } from '../http/request-target.ts';
+
+/** A Service that an authority may mean, and the pod of it that was asked for, if one was. */
+export interface ServiceName {
+  readonly namespace: string;
+  readonly service: string;
+  /** The pod's hostname, in `pod.service.namespace.svc.…` (Kubernetes DNS specification §2.4). */
+  readonly hostname: string | undefined;
+}
+
+export interface NameContext {
+  /** The calling pod's namespace; undefined where the caller is unknown. */
+  readonly callerNamespace: string | undefined;
+  readonly clusterDomain: string;
+}
+
+/**
+ * The Services that a host name may mean, the likeliest first, by the rules of cluster DNS (DESIGN §5.2): `svc` in the
+ * caller's namespace, `svc.ns`, `svc.ns.svc`, `svc.ns.svc.<domain>`, and `pod.` before any of the qualified forms.
+ * Empty for names that can only be outside the cluster. Pure; whether such a Service exists is the namer's to say.
+ */
+export function serviceNames(host: string, context: NameContext): ServiceName[] {
+  const domainSuffix = `.svc.${context.clusterDomain.toLowerCase()}`;
+  if (host.endsWith(domainSuffix)) return qualified(host.slice(0, -domainSuffix.length));
+  if (host.endsWith('.svc')) return qualified(host.slice(0, -'.svc'.length));
+  if (!host.includes('.')) {
+    const namespace = context.callerNamespace;
+    return namespace === undefined ? [] : [{ namespace, service: host, hostname: undefined }];
+  }
+  return qualified(host);
+}
+
+/** Whether a name can only mean something in the cluster, so that it is never asked of the outside's DNS. */
+export function isClusterName(host: string, clusterDomain: string): boolean {
+  return !host.includes('.') || host.endsWith('.svc') || host.endsWith(`.${clusterDomain.toLowerCase()}`);
+}
+
+function qualified(name: string): ServiceName[] {
+  const [first, second, third, ...rest] = name.split('.');
+  if (first === undefined || second === undefined || rest.length > 0) return [];
+  if (third === undefined) return [{ service: first, namespace: second, hostname: undefined }];
+  return [{ hostname: first, service: second, namespace: third }];
+}
+
+/** The path of a name as linkerd writes it, for messages and logs: `/svc/world.shop`. */
+export function namePath(authority: Authority): string {
+  return `/svc/${authority.host}${authority.port === undefined ? '' : `:${authority.port}`}`;
+}

@@ -1,0 +1,96 @@
+import type { Counter, Family, Gauge, Histogram, MetricsRegistry } from '../../lib/metrics.ts';
+
+/** linkerd2's response latency buckets, thinned out; ms. */
+const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+
+export type RouterRole = 'outgoing' | 'incoming';
+
+/** The counters of one router and one Service, resolved once, so that the request path looks nothing up. */
+export class ServiceMetrics {
+  readonly requests: Counter;
+  readonly inFlight: Gauge;
+  readonly #responses: Family<Counter>;
+  readonly #latency: Histogram;
+  readonly #labels: readonly [string, string, string];
+  readonly #byStatus = new Map<number, Counter>();
+
+  constructor(metrics: DaemonMetrics, role: RouterRole, namespace: string, service: string) {
+    this.#labels = [role, namespace, service];
+    this.requests = metrics.requests.with(...this.#labels);
+    this.inFlight = metrics.inFlight.with(...this.#labels);
+    this.#latency = metrics.latency.with(...this.#labels);
+    this.#responses = metrics.responses;
+  }
+
+  /** Counts an answer by its status (0: none was complete), `latencyMs` after the request's head. 5xx is failure. */
+  responded(status: number, latencyMs: number): void {
+    let counter = this.#byStatus.get(status);
+    if (counter === undefined) {
+      const statusClass = status === 0 ? 'none' : `${Math.floor(status / 100)}xx`;
+      const classification = status === 0 || status >= 500 ? 'failure' : 'success';
+      counter = this.#responses.with(...this.#labels, statusClass, classification);
+      this.#byStatus.set(status, counter);
+    }
+    counter.value += 1;
+    this.#latency.observe(latencyMs);
+  }
+}
+
+/** Everything that a daemon counts. */
+export class DaemonMetrics {
+  readonly requests: Family<Counter>;
+  readonly responses: Family<Counter>;
+  readonly latency: Family<Histogram>;
+  readonly inFlight: Family<Gauge>;
+  readonly endpointRequests: Family<Counter>;
+  readonly rejected: Family<Counter>;
+  readonly retries: Family<Counter>;
+  readonly direct: Family<Counter>;
+  readonly connections: Family<Gauge>;
+  readonly #services = new Map<string, ServiceMetrics>();
+
+  constructor(registry: MetricsRegistry) {
+    const service = ['router', 'dst_namespace', 'dst_service'];
+    this.requests = registry.counter('request_total', 'Requests routed, by destination.', service);
+    this.responses = registry.counter('response_total', 'Answers, by destination and class of status.', [
+      ...service,
+      'status_class',
+      'classification',
+    ]);
+    this.latency = registry.histogram(
+      'response_latency_ms',
+      "From a request's head to the end of its answer, in milliseconds.",
+      LATENCY_BOUNDS_MS,
+      service,
+    );
+    this.inFlight = registry.gauge('requests_in_flight', 'Requests under way.', service);
+    this.endpointRequests = registry.counter('endpoint_request_total', 'Requests sent to a pod of this node.', [
+      ...service,
+      'dst_pod',
+    ]);
+    this.rejected = registry.counter('rejected_total', 'Requests that the mesh answered itself, by reason.', [
+      'router',
+      'reason',
+    ]);
+    this.retries = registry.counter('retry_total', 'Further attempts, by why the one before failed.', [
+      'router',
+      'reason',
+    ]);
+    this.direct = registry.counter(
+      'direct_request_total',
+      'Requests sent straight to a pod, past any daemon, because its node has none.',
+      ['dst_namespace', 'dst_service'],
+    );
+    this.connections = registry.gauge('open_connections', 'Open connections.', ['router', 'side']);
+  }
+
+  service(role: RouterRole, namespace: string, service: string): ServiceMetrics {
+    const key = `${role} ${namespace}/${service}`;
+    let found = this.#services.get(key);
+    if (found === undefined) {
+      found = new ServiceMetrics(this, role, namespace, service);
+      this.#services.set(key, found);
+    }
+    return found;
+  }
+}
