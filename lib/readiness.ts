@@ -3,11 +3,14 @@
  * Passed in, never global, so that a test or the playground can run several processes' worth in one.
  */
 export class Readiness {
-  readonly #blockers = new Map<string, string>();
+  readonly #blockers = new Map<string, string | (() => string)>();
   readonly #waiters: (() => void)[] = [];
 
-  /** Adds (or renames the reason of) a blocker. `why` is read by a person: what is missing and what to look at. */
-  block(name: string, why: string): void {
+  /**
+   * Adds (or renames the reason of) a blocker. `why` is read by a person: what is missing and what to look at. A function is
+   * asked each time, for reasons that change.
+   */
+  block(name: string, why: string | (() => string)): void {
     this.#blockers.set(name, why);
   }
 
@@ -23,7 +26,7 @@ export class Readiness {
 
   /** What is still waited for, one `name: why` a line, in the order in which the blockers were added. */
   pending(): string[] {
-    return [...this.#blockers].map(([name, why]) => `${name}: ${why}`);
+    return [...this.#blockers].map(([name, why]) => `${name}: ${typeof why === 'function' ? why() : why}`);
   }
 
   /** Settles when no blocker is left (at once if there is none now). */

@@ -191,7 +191,7 @@ export class Http1ClientConnection {
     const head = parseResponseHead(found.text, this.#method);
     if (head.status === 101) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
     if (head.status < 200) {
-      sink.onInformation(head.status, head.reason, '');
+      sink.onInformation(head);
       return found.bodyOffset;
     }
     this.#keepAlive = head.keepAlive;

@@ -1,21 +1,8 @@
-import type { EndpointGroup } from '../../lib/kubernetes/endpoints.ts';
+import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
+import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 import { ServiceEntry } from './service-entry.ts';
-
-/** What changed about one object: its new state, or undefined when it is gone. */
-export interface ObjectChange<T> {
-  readonly key: string;
-  readonly object: T | undefined;
-  readonly previous: T | undefined;
-}
-
-/** The endpoint groups that one slice or Endpoints object publishes, for one Service. */
-export interface PublishedGroups {
-  readonly namespace: string;
-  readonly service: string;
-  readonly groups: readonly EndpointGroup[];
-}
 
 /** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
 export interface AddressOwner {

@@ -23,8 +23,9 @@ class FileBinding implements Binding {
   #text: string | undefined;
   #endpoints: readonly Endpoint[] = [];
 
-  constructor(name: string) {
-    this.key = `fs/${name}`;
+  /** `generation` tells a file from an earlier one of the same name. */
+  constructor(name: string, generation: number) {
+    this.key = `fs/${name}#${generation}`;
     this.service = name;
   }
 
@@ -123,7 +124,7 @@ export class DiscoDirectory implements Disco {
   #readFile(name: string): void {
     const file = join(this.#dir, name);
     const known = this.#bindings.get(name);
-    const binding = known ?? new FileBinding(name);
+    const binding = known ?? new FileBinding(name, this.namesVersion);
     try {
       binding.update(readFileSync(file, 'utf8'), file);
     } catch (error) {

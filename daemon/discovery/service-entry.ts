@@ -41,6 +41,21 @@ export class ServiceEntry {
     this.version = this.#nextVersion();
   }
 
+  /**
+   * Whether an address of this Service's pods on `nodeName` may still be sent to; `port` only where it must be one that the
+   * Service declares. What an incoming router checks a peer's choice against.
+   */
+  serves(ip: string, port: number | undefined, nodeName: string): boolean {
+    for (const groups of this.#groups.values()) {
+      for (const group of groups) {
+        if (port !== undefined && !group.ports.some((declared) => declared.port === port)) continue;
+        const address = group.addresses.find((candidate) => candidate.ip === ip);
+        if (address !== undefined && address.nodeName === nodeName && (address.ready || address.serving)) return true;
+      }
+    }
+    return false;
+  }
+
   /** The addresses that may be sent to now, for one port and, if given, one pod hostname. */
   endpoints(port: PortChoice, hostname: string | undefined): readonly Endpoint[] {
     return readyEndpoints([...this.#groups.values()].flat(), port, hostname);

@@ -1,5 +1,5 @@
 import type { FieldList } from './fields.ts';
-import type { Framing, RequestHead } from './message-head.ts';
+import type { Framing, RequestHead, ResponseHead } from './message-head.ts';
 import type { ProxyError } from './proxy-error.ts';
 
 /**
@@ -64,8 +64,9 @@ export interface Exchange {
 
 /** Takes the answer to one request that was sent upstream. After `onAnswerEnd` or `onUpstreamError` nothing more comes. */
 export interface ResponseSink {
-  onInformation(status: number, reason: string, fieldLines: string): void;
-  onAnswer(head: import('./message-head.ts').ResponseHead): void;
+  /** A 1xx answer; the final one follows (RFC 9110 §15.2). */
+  onInformation(head: ResponseHead): void;
+  onAnswer(head: ResponseHead): void;
   /** Gives false when no more should come until `resume` is called on the connection. */
   onAnswerData(piece: Buffer): boolean;
   onAnswerEnd(trailers: FieldList): void;

@@ -88,6 +88,11 @@ export const PROXY_ERRORS = {
     advice: 'The destination sent an answer that is not well-formed HTTP/1.1 (RFC 9112).',
   },
   draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },
+  internal_error: {
+    status: 500,
+    retryable: false,
+    advice: 'This is a defect of the daemon. Please report it with the line above.',
+  },
   loop: {
     status: 508,
     retryable: false,
@@ -120,4 +125,10 @@ export class ProxyError extends Error {
   get body(): string {
     return `nodemesh: ${this.message}\n${PROXY_ERRORS[this.code].advice}\n`;
   }
+}
+
+/** Whatever was thrown as an answer: ProxyErrors as they are, anything else as a defect of ours. */
+export function asProxyError(cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  return new ProxyError('internal_error', String(cause));
 }

@@ -109,7 +109,7 @@ export class Http1Exchange implements Exchange {
     const { request } = this;
     let head = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${answer.fieldLines}`;
     // A body that the caller is still sending could not be told from its next request.
-    this.#reusable = request.keepAlive && this.#connection.persistent && this.#body.done;
+    this.#reusable &&= request.keepAlive && this.#connection.persistent && this.#body.done;
     if (answer.framing.kind === 'length') {
       head += `Content-Length: ${answer.framing.length}\r\n`;
     } else if (answer.framing.kind === 'none') {
@@ -176,6 +176,7 @@ export class Http1Exchange implements Exchange {
       this.abort();
       return;
     }
+    if (error.status === 400) this.#reusable = false; // whoever errs about this request may err about where it ends
     const body = Buffer.from(error.body, 'utf8');
     const fieldLines = `${extraFieldLines}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
     const bodiless = this.request.method === 'HEAD';
@@ -205,6 +206,7 @@ const REASONS: Readonly<Record<number, string>> = {
   414: 'URI Too Long',
   417: 'Expectation Failed',
   431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
   501: 'Not Implemented',
   502: 'Bad Gateway',
   503: 'Service Unavailable',

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Caller, ExchangeHandler } from '../http/exchange.ts';
 import { findHead } from '../http/head-reader.ts';
 import { parseRequestHead } from '../http/message-head.ts';
-import { ProxyError } from '../http/proxy-error.ts';
+import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { type ExchangeConnection, Http1Exchange, reasonPhrase } from './http1-exchange.ts';
 
 /** A head must be complete this long after its first byte. */
@@ -124,7 +124,7 @@ export class Http1ServerConnection implements ExchangeConnection {
         at = next;
       }
     } catch (error) {
-      this.#refuse(error instanceof ProxyError ? error : new ProxyError('bad_request', String(error)));
+      this.#refuse(asProxyError(error));
     } finally {
       this.#consuming = false;
     }

@@ -1,5 +1,5 @@
 import type { Service } from '../../lib/kubernetes/service.ts';
-import type { ClusterState } from '../discovery/cluster-state.ts';
+import type { AddressOwner, ClusterState } from '../discovery/cluster-state.ts';
 import type { PortChoice } from '../discovery/service-entry.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { Authority } from '../http/request-target.ts';
@@ -99,10 +99,6 @@ export class KubernetesNamer implements Namer {
     throw new ProxyError('unknown_name', this.#explainUnknown(authority.host, callerNamespace));
   }
 
-  serviceBinding(namespace: string, service: string, port: number): Binding {
-    return this.#bind({ namespace, service, hostname: undefined }, { kind: 'number', number: port });
-  }
-
   /** A Service's port by name, whether or not the Service object is known: how the daemons' own Service is looked up. */
   portBinding(namespace: string, service: string, portName: string): Binding {
     return this.#bind({ namespace, service, hostname: undefined }, { kind: 'named', name: portName });
@@ -111,9 +107,15 @@ export class KubernetesNamer implements Namer {
   #nameAddress({ host, port }: Authority): Named | undefined {
     const service = this.#state.serviceByClusterIp(host)?.service;
     if (service !== undefined) return this.#nameService(service, port, undefined);
-    const owner = this.#state.addressOwner(host);
+    const owner = this.#state.addressOwner(host) ?? this.#localOwner(host);
     if (owner === undefined) return undefined;
     return { kind: 'binding', binding: addressBinding(host, port ?? HTTP_PORT, owner) };
+  }
+
+  /** A pod of this node that no Service selects. */
+  #localOwner(ip: string): AddressOwner | undefined {
+    const pod = this.#state.localPod(ip);
+    return pod === undefined ? undefined : { namespace: pod.namespace, service: '', nodeName: pod.nodeName };
   }
 
   #nameService(service: Service, port: number | undefined, hostname: string | undefined): Named {
@@ -149,15 +151,20 @@ export class KubernetesNamer implements Namer {
   }
 }
 
-/** A pod address that was asked for by number: itself, on the node that it was last seen on. */
-function addressBinding(
-  ip: string,
-  port: number,
-  owner: { readonly namespace: string; readonly service: string; readonly nodeName: string | undefined },
-): Binding {
+/**
+ * A pod address that was asked for by number: itself, on the node that it was last seen on. Its key holds the owner, since
+ * addresses pass from pod to pod.
+ */
+function addressBinding(ip: string, port: number, owner: AddressOwner): Binding {
   const endpoints: readonly Endpoint[] = [
     { ip, port, nodeName: owner.nodeName, pod: undefined, hostname: undefined, zone: undefined },
   ];
-  const { namespace, service } = owner;
-  return { key: `address/${ip}:${port}`, namespace, service, version: 0, endpoints: () => endpoints };
+  const { namespace, service, nodeName } = owner;
+  return {
+    key: `address/${ip}:${port}/${namespace}/${service}/${nodeName ?? ''}`,
+    namespace,
+    service,
+    version: 0,
+    endpoints: () => endpoints,
+  };
 }

@@ -2,7 +2,7 @@ import type { Http1ClientConnection } from '../client/http1-client-connection.ts
 import type { BodySink, Exchange, ExchangeWatcher, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
-import { PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { decideRetry, REPLAY_BYTES, retryDelayMs } from './retry.ts';
 
@@ -89,8 +89,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   // The answer.
 
-  onInformation(status: number, reason: string, fieldLines: string): void {
-    this.#exchange.inform(status, reason, fieldLines);
+  onInformation(head: ResponseHead): void {
+    this.#exchange.inform(head.status, head.reason, this.#answerLines(head));
   }
 
   onAnswer(head: ResponseHead): void {
@@ -102,16 +102,16 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#exchange.respond({
       status: head.status,
       reason: head.reason,
-      fieldLines: forwardedFieldLines(
-        this.#rules.answerLines,
-        head.fields,
-        head.classes,
-        head.connectionOptions,
-        hop.answerFilter,
-      ),
+      fieldLines: this.#answerLines(head),
       framing: head.framing,
       statedLength: bodiless && head.status !== 204 ? fieldValue(head.fields, 'content-length') : undefined,
     });
+  }
+
+  #answerLines(head: ResponseHead): string {
+    const { answerFilter } = this.#hop as Hop;
+    const passed = forwardedFieldLines('', head.fields, head.classes, head.connectionOptions, answerFilter);
+    return passed + this.#rules.answerLines; // Via names its hops in their order (RFC 9110 §7.6.3)
   }
 
   onAnswerData(piece: Buffer): boolean {
@@ -206,7 +206,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     try {
       hop ??= this.#route.pick(this.#tried ?? NONE_TRIED);
     } catch (error) {
-      this.#fail(lastError ?? (error instanceof ProxyError ? error : new ProxyError('no_endpoints', String(error))));
+      this.#fail(lastError ?? asProxyError(error));
       return;
     }
     if (hop === undefined) {

@@ -81,7 +81,7 @@ export class DaemonMetrics {
       'Requests sent straight to a pod, past any daemon, because its node has none.',
       ['dst_namespace', 'dst_service'],
     );
-    this.connections = registry.gauge('open_connections', 'Open connections.', ['router', 'side']);
+    this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
   }
 
   service(role: RouterRole, namespace: string, service: string): ServiceMetrics {

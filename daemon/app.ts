@@ -1,0 +1,297 @@
+import { lookup } from 'node:dns/promises';
+import { networkInterfaces } from 'node:os';
+import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import type { KubernetesApi } from '../lib/kubernetes/types.ts';
+import type { Log } from '../lib/log.ts';
+import { MetricsRegistry } from '../lib/metrics.ts';
+import { Readiness } from '../lib/readiness.ts';
+import { Http1Pool, PEER_IDLE_MS, POD_IDLE_MS } from './client/http1-pool.ts';
+import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
+import { ClusterState } from './discovery/cluster-state.ts';
+import { ClusterWatch } from './discovery/cluster-watch.ts';
+import { DiscoDirectory } from './discovery/disco-directory.ts';
+import { Gateways } from './discovery/gateways.ts';
+import type { ExchangeHandler } from './http/exchange.ts';
+import { ProxyError } from './http/proxy-error.ts';
+import { Listener } from './listener/listener.ts';
+import { EgressNames } from './naming/egress-names.ts';
+import { FsNamer } from './naming/fs-namer.ts';
+import { KubernetesNamer } from './naming/kubernetes-namer.ts';
+import { Resolver } from './naming/resolver.ts';
+import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import { Callers } from './policy/callers.ts';
+import { clientAccess } from './policy/client-access.ts';
+import { Destination } from './router/destination.ts';
+import { viaPseudonym } from './router/forwarded-head.ts';
+import type { ForwardingRules } from './router/forwarding.ts';
+import { HopFactory } from './router/hop-factory.ts';
+import { IncomingRouter } from './router/incoming-router.ts';
+import { OutgoingRouter } from './router/outgoing-router.ts';
+import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  /** Makes the Kubernetes client; called only where the config needs one. */
+  readonly loadApi: () => Promise<KubernetesApi>;
+  readonly log: Log;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface RunningDaemon {
+  readonly readiness: Readiness;
+  readonly admin: { readonly ip: string; readonly port: number };
+  /** Where each router listens, by its label. */
+  readonly listening: Readonly<Record<string, readonly { readonly ip: string; readonly port: number }[]>>;
+  /**
+   * Unready at once, no new connections, requests under way finish within admin.shutdownGraceMs; then everything is closed.
+   * Called again, it closes everything at once.
+   */
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts a daemon together and starts it: settles when every port listens, whether or not the cluster can be read yet
+ * (`readiness` says). Rejects with an Error that names the address where a port cannot be had or a directory not be read;
+ * nothing is left open then.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
+  const daemon = new Daemon(options);
+  try {
+    await daemon.start();
+  } catch (error) {
+    await daemon.stop();
+    throw error;
+  }
+  return daemon;
+}
+
+class Daemon implements RunningDaemon {
+  readonly readiness = new Readiness();
+  readonly listening: Record<string, { ip: string; port: number }[]> = {};
+  readonly #options: DaemonOptions;
+  readonly #registry = new MetricsRegistry();
+  readonly #metrics = new DaemonMetrics(this.#registry);
+  readonly #state = new ClusterState();
+  readonly #watch: ClusterWatch | undefined;
+  readonly #discos: DiscoDirectory[];
+  readonly #kubernetesNamer: KubernetesNamer | undefined;
+  readonly #gateways: Gateways[] = [];
+  readonly #podPool: Http1Pool;
+  readonly #peerPool: Http1Pool;
+  readonly #pseudonym: string;
+  readonly #ownAddresses = new Set<string>();
+  readonly #listeners: Listener[] = [];
+  #adminServer: AdminServer | undefined;
+  #stopping = false;
+
+  constructor(options: DaemonOptions) {
+    const { config, environment, loadApi, log, now, random } = options;
+    this.#options = options;
+    this.#pseudonym = viaPseudonym(environment.nodeName);
+    this.#podPool = new Http1Pool(POD_IDLE_MS, now);
+    this.#peerPool = new Http1Pool(PEER_IDLE_MS, now);
+    this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));
+    if (config.kubernetes !== undefined) {
+      const { readiness } = this;
+      const { nodeName } = environment;
+      this.#kubernetesNamer = new KubernetesNamer(this.#state, config.kubernetes.clusterDomain);
+      this.#watch = new ClusterWatch({
+        loadApi,
+        nodeName,
+        state: this.#state,
+        readiness,
+        metrics: this.#registry,
+        log,
+        now,
+        random,
+      });
+    }
+    this.#findOwnAddresses();
+  }
+
+  get admin(): { ip: string; port: number } {
+    return this.#adminServer?.address ?? { ip: '', port: 0 };
+  }
+
+  async start(): Promise<void> {
+    const { config, log } = this.#options;
+    this.readiness.block('listeners', 'not all ports listen yet');
+    for (const disco of this.#discos) disco.start();
+    this.#adminServer = await startAdminServer({
+      ip: config.admin.ip,
+      port: config.admin.port,
+      readiness: this.readiness,
+      metrics: this.#registry,
+      log,
+    });
+    for (const router of config.routers) await this.#startRouter(router);
+    this.#registry.onCollect(() => this.#collect());
+    this.#watch?.start();
+    this.readiness.clear('listeners');
+  }
+
+  async stop(): Promise<void> {
+    const force = this.#stopping;
+    this.#stopping = true;
+    this.readiness.block('draining', 'the daemon is shutting down');
+    if (!force) await this.#drain();
+    for (const listener of this.#listeners) listener.destroy();
+    this.#podPool.destroy();
+    this.#peerPool.destroy();
+    for (const disco of this.#discos) disco.stop();
+    await this.#watch?.stop();
+    await this.#adminServer?.close();
+  }
+
+  async #drain(): Promise<void> {
+    const drained = Promise.all(this.#listeners.map((listener) => listener.drain()));
+    let timer: NodeJS.Timeout | undefined;
+    const grace = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.config.admin.shutdownGraceMs);
+    });
+    await Promise.race([drained, grace]);
+    clearTimeout(timer);
+  }
+
+  async #startRouter(router: RouterConfig): Promise<void> {
+    const { log, now } = this.#options;
+    const transform = this.#transform(router);
+    for (const server of router.servers) {
+      const handle =
+        router.role === 'outgoing' ? this.#outgoing(router, server, transform) : this.#incoming(server, transform);
+      const listener = new Listener({
+        label: router.label,
+        ip: server.ip,
+        port: server.port,
+        reusePort: server.reusePort,
+        handle,
+        onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
+        now,
+        log,
+      });
+      this.#listeners.push(listener);
+      const address = await listener.listen();
+      log.info({ router: router.label, role: router.role, ...address }, 'router listens');
+      this.listening[router.label] = [...(this.listening[router.label] ?? []), address];
+    }
+  }
+
+  #transform(router: RouterConfig): Transform {
+    return composeTransform(router.transformers, this.#options.environment.nodeName, (config) => {
+      if (this.#kubernetesNamer === undefined) throw new Error('a daemonset transformer needs Kubernetes');
+      const gateways = new Gateways(this.#kubernetesNamer.portBinding(config.namespace, config.service, config.port));
+      this.#gateways.push(gateways);
+      return gateways;
+    });
+  }
+
+  #outgoing(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
+    const { config, environment, now, random } = this.#options;
+    const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
+    const hops = this.#hops(server);
+    return new OutgoingRouter({
+      callers: new Callers({
+        access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
+        state: this.#state,
+        nodeName: environment.nodeName,
+        podsKnown: () => this.#watch?.podsKnown ?? true,
+        now,
+      }),
+      resolver: this.#resolver(),
+      egress: new EgressNames({
+        resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+        rules: () => ({ allowed: config.egress === 'allow', ownAddresses: [...this.#ownAddresses] }),
+        now,
+      }),
+      makeDestination: (binding) =>
+        new Destination({
+          binding,
+          transform: binding.key.startsWith('egress/') ? UNCHANGED : transform,
+          makeHop: (routed) => hops.make(routed, binding, viaDaemons && !binding.key.startsWith('egress/')),
+          allDropped: (count) =>
+            new ProxyError(
+              'no_gateway',
+              `none of the ${count} endpoints of "${binding.service}" is on a node with a ready daemon`,
+            ),
+          random,
+        }),
+      synced: () => this.#watch?.synced ?? true,
+      pseudonym: this.#pseudonym,
+      requestFilter: { dropL5d: server.clearContext },
+      rules: this.#rules(true),
+      metrics: this.#metrics,
+    }).handle;
+  }
+
+  #incoming(server: ServerConfig, transform: Transform): ExchangeHandler {
+    const { environment, random } = this.#options;
+    const { nodeName } = environment;
+    const hops = this.#hops(server);
+    return new IncomingRouter({
+      access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
+      isPeer: (address) => this.#ownAddresses.has(address) || this.#gateways.some((gateways) => gateways.has(address)),
+      state: this.#state,
+      nodeName,
+      resolver: this.#resolver(),
+      makeDestination: (binding) =>
+        new Destination({
+          binding,
+          transform,
+          makeHop: (routed) => hops.toPod(routed.endpoint, binding),
+          allDropped: (count) =>
+            new ProxyError(
+              'no_endpoints',
+              `none of the ${count} endpoints of "${binding.service}" is on node ${nodeName}`,
+            ),
+          random,
+        }),
+      makePodHop: (endpoint, of) => hops.toPod(endpoint, of),
+      pseudonym: this.#pseudonym,
+      requestFilter: { dropL5d: server.clearContext },
+      rules: this.#rules(false),
+      metrics: this.#metrics,
+    }).handle;
+  }
+
+  #hops(server: ServerConfig): HopFactory {
+    return new HopFactory({
+      podPool: this.#podPool,
+      peerPool: this.#peerPool,
+      metrics: this.#metrics,
+      answerFilter: { dropL5d: server.clearContext },
+    });
+  }
+
+  #resolver(): Resolver {
+    const namers = this.#discos.map((disco) => new FsNamer(disco));
+    return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
+  }
+
+  #rules(retriesElsewhere: boolean): ForwardingRules {
+    const { now, random } = this.#options;
+    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, random };
+  }
+
+  #findOwnAddresses(): void {
+    const { nodeIp } = this.#options.environment;
+    if (nodeIp !== undefined) this.#ownAddresses.add(nodeIp);
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const { address } of addresses ?? []) this.#ownAddresses.add(address);
+    }
+  }
+
+  #collect(): void {
+    const { connections } = this.#metrics;
+    let accepted = 0;
+    for (const listener of this.#listeners) accepted += listener.openConnections;
+    connections.with('caller').set(accepted);
+    connections.with('pod').set(this.#podPool.openConnections);
+    connections.with('peer').set(this.#peerPool.openConnections);
+  }
+}
+
+const UNCHANGED: Transform = { version: 0, apply: (set) => set };

@@ -1,0 +1,118 @@
+import { jitteredBackoffMs } from '../../lib/backoff.ts';
+import { discoverEndpointsResource } from '../../lib/kubernetes/discovery.ts';
+import { trimPod } from '../../lib/kubernetes/pod.ts';
+import { Reflector, type ReflectorOptions } from '../../lib/kubernetes/reflector.ts';
+import { trimService } from '../../lib/kubernetes/service.ts';
+import type { KubernetesApi, ObjectChange } from '../../lib/kubernetes/types.ts';
+import type { Log } from '../../lib/log.ts';
+import type { MetricsRegistry } from '../../lib/metrics.ts';
+import type { Readiness } from '../../lib/readiness.ts';
+import type { ClusterState } from './cluster-state.ts';
+
+const BACKOFF = { minMs: 800, maxMs: 30_000 };
+const WAITING = 'the first list has not been read yet';
+
+export interface ClusterWatchOptions {
+  /** Makes the API client. Rejects with advice where nothing says which API server to use. */
+  readonly loadApi: () => Promise<KubernetesApi>;
+  readonly nodeName: string;
+  readonly state: ClusterState;
+  readonly readiness: Readiness;
+  readonly metrics: MetricsRegistry;
+  readonly log: Log;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+/**
+ * Keeps the state as the API server tells it: Services, their endpoints, and this node's pods, one watch each. An API server
+ * that cannot be reached, or a missing configuration, is waited for; it never ends the daemon.
+ */
+export class ClusterWatch {
+  readonly #options: ClusterWatchOptions;
+  readonly #stops: (() => Promise<void>)[] = [];
+  #api: KubernetesApi | undefined;
+  #stopped = false;
+  #retry: NodeJS.Timeout | undefined;
+  #unread = new Set(['services', 'endpoints', 'pods']);
+  #failure = 'not asked yet';
+
+  constructor(options: ClusterWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Whether all has been read once, so that what is not there does not exist. */
+  get synced(): boolean {
+    return this.#unread.size === 0;
+  }
+
+  /** Whether this node's pods have been read once. */
+  get podsKnown(): boolean {
+    return !this.#unread.has('pods');
+  }
+
+  start(): void {
+    const { readiness } = this.#options;
+    readiness.block('kubernetes', () => this.#failure);
+    for (const name of this.#unread) readiness.block(name, WAITING);
+    this.#begin(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    await Promise.all(this.#stops.map((stop) => stop()));
+  }
+
+  #begin(attempt: number): void {
+    this.#connect().catch((error: unknown) => this.#again(attempt, error));
+  }
+
+  /** Services and pods need nothing but a client; which endpoints there are, the server must say first. */
+  async #connect(): Promise<void> {
+    const { loadApi, nodeName, state, readiness } = this.#options;
+    if (this.#api === undefined) {
+      const api = await loadApi();
+      if (this.#stopped) return;
+      this.#api = api;
+      this.#watch(api, 'services', { path: '/api/v1/services' }, trimService, (c) => state.applyServices(c));
+      const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
+      this.#watch(api, 'pods', ownNode, trimPod, (changes) => state.applyLocalPods(changes));
+    }
+    const { path, trim } = await discoverEndpointsResource(this.#api);
+    if (this.#stopped) return;
+    this.#watch(this.#api, 'endpoints', { path }, trim, (changes) => state.applyEndpoints(changes));
+    readiness.clear('kubernetes');
+  }
+
+  #again(attempt: number, error: unknown): void {
+    if (this.#stopped) return;
+    const { log, random } = this.#options;
+    this.#failure = error instanceof Error ? error.message : String(error);
+    const delayMs = Math.round(jitteredBackoffMs(attempt, BACKOFF, random));
+    log.warn({ delayMs }, `Kubernetes cannot be asked yet: ${this.#failure}`);
+    this.#retry = setTimeout(() => this.#begin(attempt + 1), delayMs);
+  }
+
+  #watch<T>(
+    api: KubernetesApi,
+    name: string,
+    resource: ReflectorOptions<T>['resource'],
+    trim: ReflectorOptions<T>['trim'],
+    apply: (changes: readonly ObjectChange<T>[]) => void,
+  ): void {
+    const { readiness, metrics, log, now, random } = this.#options;
+    const reflector = new Reflector<T>({ api, resource, trim, metrics, log, now, random });
+    reflector.onChange(apply);
+    readiness.block(name, () => reflector.failure ?? WAITING);
+    reflector.whenSynced().then(
+      () => {
+        this.#unread.delete(name);
+        readiness.clear(name);
+      },
+      () => {}, // stopped before it was read
+    );
+    this.#stops.push(() => reflector.stop());
+    reflector.start();
+  }
+}

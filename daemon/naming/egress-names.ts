@@ -1,0 +1,65 @@
+import { isIP } from 'node:net';
+import { ProxyError } from '../http/proxy-error.ts';
+import { type EgressRules, egressRefusal } from '../policy/egress-guard.ts';
+import type { Binding, Endpoint } from './endpoint.ts';
+
+/** Time for which an answer of DNS is used; the system's resolver does not say how long it may be. */
+const FRESH_MS = 5_000;
+const MAX_NAMES = 4_096;
+
+export interface EgressNamesOptions {
+  /** All addresses of a name. Rejects with the resolver's error. */
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+  readonly rules: () => EgressRules;
+  readonly now: () => number;
+}
+
+/** Names outside the cluster: DNS, then the egress guard over what it answered, so that no name leads to a guarded address. */
+export class EgressNames {
+  readonly #options: EgressNamesOptions;
+  readonly #known = new Map<string, { readonly until: number; readonly binding: Promise<Binding> }>();
+
+  constructor(options: EgressNamesOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with ProxyError egress_refused or unknown_name. */
+  find(host: string, port: number): Promise<Binding> {
+    const key = `egress/${host}:${port}`;
+    const now = this.#options.now();
+    const known = this.#known.get(key);
+    if (known !== undefined && known.until > now) return known.binding;
+    if (this.#known.size >= MAX_NAMES) this.#known.clear();
+    const binding = this.#lookUp(key, host, port);
+    this.#known.set(key, { until: now + FRESH_MS, binding });
+    return binding;
+  }
+
+  async #lookUp(key: string, host: string, port: number): Promise<Binding> {
+    const rules = this.#options.rules();
+    if (!rules.allowed)
+      throw new ProxyError('egress_refused', `"${host}" is no Service, and the config says egress: deny`);
+    const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
+    const refusals = addresses.map((address) => egressRefusal(address, rules));
+    const open = addresses.filter((_, i) => refusals[i] === undefined);
+    if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
+    const endpoints: readonly Endpoint[] = open.map((ip) => ({
+      ip,
+      port,
+      nodeName: undefined,
+      pod: undefined,
+      hostname: undefined,
+      zone: undefined,
+    }));
+    return { key: `${key}/${open.join()}`, namespace: '', service: 'egress', version: 0, endpoints: () => endpoints };
+  }
+
+  async #resolve(host: string): Promise<readonly string[]> {
+    try {
+      return await this.#options.resolve(host);
+    } catch (error) {
+      const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+      throw new ProxyError('unknown_name', `"${host}" is no Service, and DNS does not know it (${why})`);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { pickTwoChoices } from '../balancer/p2c.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+import { type Binding, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
+import type { Transform } from '../naming/transformers/transform.ts';
+import type { Hop, Route } from './hop.ts';
+
+const UNROUTED: Path = { kind: 'direct' };
+
+export interface DestinationOptions {
+  readonly binding: Binding;
+  readonly transform: Transform;
+  readonly makeHop: (routed: RoutedEndpoint) => Hop;
+  /** Why no endpoint is left after the transformers, though the name has `count` of them. */
+  readonly allDropped: (count: number) => ProxyError;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * What a router keeps of one name between requests: one hop a pod, retained as long as the pod and its path stay, so that
+ * requests under way still count against it after an unrelated change.
+ */
+export class Destination implements Route {
+  readonly binding: Binding;
+  readonly #options: DestinationOptions;
+  #bindingVersion: number | undefined;
+  #transformVersion: number | undefined;
+  #byKey = new Map<string, Hop>();
+  #hops: readonly Hop[] = [];
+  #count = 0;
+
+  constructor(options: DestinationOptions) {
+    this.binding = options.binding;
+    this.#options = options;
+  }
+
+  pick(tried: ReadonlySet<Hop>): Hop | undefined {
+    const { binding } = this;
+    const { transform, random } = this.#options;
+    if (binding.version !== this.#bindingVersion || transform.version !== this.#transformVersion) this.#refresh();
+    if (this.#hops.length === 0) throw this.#explainEmpty();
+    return pickTwoChoices(this.#hops, random, tried);
+  }
+
+  #refresh(): void {
+    const { transform, makeHop } = this.#options;
+    this.#bindingVersion = this.binding.version;
+    this.#transformVersion = transform.version;
+    const endpoints = this.binding.endpoints();
+    const routed = transform.apply(endpoints.map((endpoint) => ({ endpoint, path: UNROUTED })));
+    const byKey = new Map<string, Hop>();
+    for (const one of routed) {
+      const key = `${endpointKey(one.endpoint)} ${one.endpoint.pod ?? ''} ${pathKey(one.path)}`;
+      byKey.set(key, this.#byKey.get(key) ?? makeHop(one));
+    }
+    this.#byKey = byKey;
+    this.#hops = [...byKey.values()];
+    this.#count = endpoints.length;
+  }
+
+  #explainEmpty(): ProxyError {
+    if (this.#count > 0) return this.#options.allDropped(this.#count);
+    const { namespace, service } = this.binding;
+    const of = namespace === '' ? `"${service}"` : `Service "${service}" in namespace "${namespace}"`;
+    return new ProxyError('no_endpoints', `${of} has no ready endpoints`);
+  }
+}
+
+function pathKey(path: Path): string {
+  return path.kind === 'gateway' ? endpointKey(path) : path.kind;
+}

@@ -1,0 +1,38 @@
+import { FieldClass, type FieldFilter, forwardedFieldLines, listMembers } from '../http/fields.ts';
+import type { RequestHead } from '../http/message-head.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+import type { RequestTarget } from '../http/request-target.ts';
+
+/** A request may pass one daemon a few times and mean it (a pod that is itself a proxy); this often it is a loop. */
+const MAX_PASSAGES = 5;
+
+/** The name under which a daemon signs `Via` (RFC 9110 §7.6.3): a pseudonym, so that no address leaks to the outside. */
+export function viaPseudonym(nodeName: string): string {
+  return `nodemesh-${nodeName.toLowerCase()}`;
+}
+
+/**
+ * The head as it goes on: origin-form target, one Host (the absolute-form's authority wins, RFC 9112 §3.2.2), the fields
+ * that travel end to end, and `Via` after those of earlier hops. The codec adds the framing, the hop its own fields.
+ */
+export function forwardedHead(
+  request: RequestHead,
+  target: RequestTarget,
+  pseudonym: string,
+  filter: FieldFilter,
+): string {
+  const start = `${request.method} ${target.path} HTTP/1.1\r\nHost: ${target.authority}\r\n`;
+  const head = forwardedFieldLines(start, request.fields, request.classes, request.connectionOptions, filter);
+  return `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
+}
+
+/** Throws ProxyError loop where `Via` shows that the request has been here too often (RFC 9110 §7.6.3). */
+export function refuseLoop(request: RequestHead, pseudonym: string): void {
+  let passages = 0;
+  request.classes.forEach((fieldClass, i) => {
+    if (fieldClass !== FieldClass.via) return;
+    const entries = listMembers(request.fields[2 * i + 1] as string);
+    passages += entries.filter((entry) => entry.split(/\s+/)[1] === pseudonym).length;
+  });
+  if (passages >= MAX_PASSAGES) throw new ProxyError('loop', `the request has passed ${pseudonym} ${passages} times`);
+}

@@ -1,0 +1,151 @@
+import type { ClusterState } from '../discovery/cluster-state.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { type FieldFilter, fieldValue } from '../http/fields.ts';
+import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
+import type { Binding, Endpoint } from '../naming/endpoint.ts';
+import type { Resolver } from '../naming/resolver.ts';
+import type { ClientAccess } from '../policy/client-access.ts';
+import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { Destination } from './destination.ts';
+import { forwardedHead, refuseLoop } from './forwarded-head.ts';
+import { Forwarding, type ForwardingRules, meshErrorLines } from './forwarding.ts';
+import type { Hop, Route } from './hop.ts';
+import { RouterObserver } from './router-observer.ts';
+
+const MAX_TARGETS = 4_096;
+const KEEP_L5D: FieldFilter = { dropL5d: false };
+
+export interface IncomingRouterOptions {
+  /** Undefined: anyone may come in; what they may reach is this node's pods. */
+  readonly access: ClientAccess | undefined;
+  /** Whether an address is a daemon's, this one's own included. */
+  readonly isPeer: (address: string) => boolean;
+  readonly state: ClusterState;
+  readonly nodeName: string;
+  readonly resolver: Resolver;
+  readonly makeDestination: (binding: Binding) => Destination;
+  /** The hop to a pod of this node for a Service. */
+  readonly makePodHop: (endpoint: Endpoint, of: { namespace: string; service: string }) => Hop;
+  readonly pseudonym: string;
+  /** For requests that do not come from a daemon. */
+  readonly requestFilter: FieldFilter;
+  readonly rules: ForwardingRules;
+  readonly metrics: DaemonMetrics;
+}
+
+/** The pod that a peer picked, as long as it is one of this node's. */
+class PickedPod implements Route {
+  readonly ip: string;
+  /** Its name, where it is known: an address passes from pod to pod. */
+  readonly pod: string | undefined;
+  readonly #hop: Hop;
+  readonly #isHere: () => boolean;
+  readonly #refusal: string;
+
+  constructor(endpoint: Endpoint, hop: Hop, isHere: () => boolean, refusal: string) {
+    this.ip = endpoint.ip;
+    this.pod = endpoint.pod;
+    this.#hop = hop;
+    this.#isHere = isHere;
+    this.#refusal = refusal;
+  }
+
+  pick(): Hop {
+    if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
+    return this.#hop;
+  }
+}
+
+/** From a peer to a pod of this node: the peer's pick if it still stands, else by name among this node's pods (DESIGN §5.6). */
+export class IncomingRouter {
+  readonly #options: IncomingRouterOptions;
+  readonly #observer: RouterObserver;
+  readonly #picked = new Map<string, PickedPod>();
+  readonly #destinations = new Map<string, Destination>();
+
+  constructor(options: IncomingRouterOptions) {
+    this.#options = options;
+    this.#observer = new RouterObserver(options.metrics, 'incoming', undefined);
+  }
+
+  /** Takes one exchange and answers it, now or later. Never throws. */
+  readonly handle = (exchange: Exchange): void => {
+    try {
+      this.#route(exchange);
+    } catch (cause) {
+      const error = asProxyError(cause);
+      this.#observer.failed(error);
+      exchange.fail(error, meshErrorLines(error));
+    }
+  };
+
+  #route(exchange: Exchange): void {
+    const { access, isPeer, pseudonym, requestFilter, rules } = this.#options;
+    const { request, caller } = exchange;
+    if (access !== undefined && !access.admits(caller.address)) {
+      throw new ProxyError('not_local_pod', `${caller.address} is not among the allowedClients of the incoming router`);
+    }
+    if (request.method === 'CONNECT') throw new ProxyError('not_implemented', 'the incoming router serves no CONNECT');
+    const target = splitRequestTarget(request.method, request.target, request.host);
+    refuseLoop(request, pseudonym);
+    const peer = isPeer(caller.address);
+    const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
+    const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
+    new Forwarding(exchange, route, { headText }, { rules, observer: this.#observer }).start();
+  }
+
+  /**
+   * The pod named by `mesh-endpoint` for the Service named by `mesh-service`. It must be an address of that Service on this
+   * node; from a peer any pod of this node will do, since a caller may ask for a pod by its address. So a hint from
+   * elsewhere opens nothing that the Service's name alone would not.
+   */
+  #pickedPod(exchange: Exchange, peer: boolean): Route | undefined {
+    const { fields } = exchange.request;
+    const address = fieldValue(fields, 'mesh-endpoint');
+    const name = fieldValue(fields, 'mesh-service');
+    if (address === undefined || name === undefined) return undefined;
+    const key = `${peer ? 'peer' : 'other'} ${address} ${name}`;
+    let picked = this.#picked.get(key);
+    if (picked === undefined || picked.pod !== this.#options.state.localPod(picked.ip)?.name) {
+      picked = this.#makePicked(address, name, peer);
+      if (this.#picked.size >= MAX_TARGETS) this.#picked.clear();
+      this.#picked.set(key, picked);
+    }
+    return picked;
+  }
+
+  #makePicked(address: string, name: string, peer: boolean): PickedPod {
+    const { state, nodeName, makePodHop } = this.#options;
+    const { host: ip, port } = parseAuthority(address);
+    const dot = name.indexOf('.');
+    const of = { service: name.slice(0, dot), namespace: name.slice(dot + 1) };
+    const declaredPort = peer ? undefined : port;
+    const isHere = () =>
+      (peer && state.localPod(ip) !== undefined) ||
+      state.service(`${of.namespace}/${of.service}`)?.serves(ip, declaredPort, nodeName) === true;
+    const pod = state.localPod(ip)?.name;
+    const endpoint = { ip, port: port ?? 80, nodeName, pod, hostname: undefined, zone: undefined };
+    const refusal = `${address} is no endpoint of Service "${of.service}" in namespace "${of.namespace}" on node ${nodeName}`;
+    return new PickedPod(endpoint, makePodHop(endpoint, of), isHere, refusal);
+  }
+
+  #byName(authority: string): Route {
+    const { resolver, makeDestination } = this.#options;
+    const named = resolver.resolve(authority, undefined);
+    if (named.kind === 'egress') {
+      throw new ProxyError(
+        'unknown_name',
+        `"${named.host}" is no Service; the incoming router leads to pods of this node alone`,
+      );
+    }
+    const { binding } = named;
+    let destination = this.#destinations.get(binding.key);
+    if (destination === undefined) {
+      destination = makeDestination(binding);
+      if (this.#destinations.size >= MAX_TARGETS) this.#destinations.clear();
+      this.#destinations.set(binding.key, destination);
+    }
+    return destination;
+  }
+}

@@ -1,0 +1,75 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type RunningDaemon, startDaemon } from '../../daemon/app.ts';
+import { type DaemonEnvironment, parseDaemonConfig } from '../../daemon/config.ts';
+import type { KubernetesApi } from '../../lib/kubernetes/types.ts';
+import { createLog } from '../../lib/log.ts';
+
+export interface TestDaemon extends RunningDaemon {
+  /** The port of a router's first listener. */
+  port(label: string): number;
+  metrics(): Promise<string>;
+}
+
+export const TEST_ENVIRONMENT: DaemonEnvironment = { nodeName: 'node-1', nodeIp: undefined, podNamespace: undefined };
+
+/** Runs a whole daemon in this process from a config text. */
+export async function runDaemon(
+  config: string,
+  environment: DaemonEnvironment = TEST_ENVIRONMENT,
+  loadApi: () => Promise<KubernetesApi> = () => Promise.reject(new Error('no Kubernetes in this test')),
+): Promise<TestDaemon> {
+  const daemon = await startDaemon({
+    config: parseDaemonConfig('test.yaml', config, environment),
+    environment,
+    loadApi,
+    log: createLog('test', 'silent'),
+    now: () => performance.now(),
+    random: Math.random,
+  });
+  return Object.assign(daemon, {
+    port: (label: string) => daemon.listening[label]?.[0]?.port ?? 0,
+    metrics: async () => (await fetch(`http://${daemon.admin.ip}:${daemon.admin.port}/metrics`)).text(),
+  });
+}
+
+export interface DiscoDaemon {
+  readonly daemon: TestDaemon;
+  readonly port: number;
+  /** Sets the endpoints of a name: `host port` each. */
+  set(name: string, ...endpoints: string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Runs a daemon with one outgoing router over a directory of endpoint files, without Kubernetes. */
+export async function runDiscoDaemon(names: Readonly<Record<string, readonly string[]>>): Promise<DiscoDaemon> {
+  const dir = await mkdtemp(join(tmpdir(), 'nodemesh-disco-'));
+  const set = (name: string, ...endpoints: string[]) => writeFile(join(dir, name), `${endpoints.join('\n')}\n`);
+  for (const [name, endpoints] of Object.entries(names)) await set(name, ...endpoints);
+  const daemon = await runDaemon(
+    `admin: {port: 0, shutdownGraceMs: 500}
+namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
+routers: [{protocol: http, label: outgoing, servers: [{port: 0}]}]`,
+  );
+  return {
+    daemon,
+    port: daemon.port('outgoing'),
+    set,
+    async stop() {
+      await daemon.stop();
+      await rm(dir, { recursive: true });
+    },
+  };
+}
+
+/** The value of a series in Prometheus text; 0 where it is not there. `labels` must all be among the series' own. */
+export function metricValue(text: string, name: string, labels: Readonly<Record<string, string>> = {}): number {
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+    if (!Object.entries(labels).every(([key, value]) => line.includes(`${key}="${value}"`))) continue;
+    sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}
