@@ -15,7 +15,9 @@ if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) {
   const child = spawn(pinned, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
-    process.stderr.write(`nodemesh: Node ${OLDEST_MAJOR} or later is needed and ${pinned} cannot run: ${error.message}\n`);
+    process.stderr.write(
+      `nodemesh: Node ${OLDEST_MAJOR} or later is needed and ${pinned} cannot run: ${error.message}\n`,
+    );
     process.exitCode = 1;
   });
   child.on('exit', (code) => {

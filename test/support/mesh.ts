@@ -1,0 +1,174 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
+import { createLog } from '../../lib/log.ts';
+import { MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
+import { runDaemon, type TestDaemon } from './daemon.ts';
+
+export interface TestPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly ip: string;
+  readonly node: string;
+  readonly port: number;
+}
+
+/** A cluster in memory with a real daemon on each of its nodes, and pods that are HTTP servers on loopback addresses. */
+export class TestMesh {
+  readonly kubernetes: MemoryKubernetes;
+  readonly daemons = new Map<string, TestDaemon>();
+  readonly #dir: string;
+  readonly #servers: Server[] = [];
+
+  private constructor(kubernetes: MemoryKubernetes, dir: string) {
+    this.kubernetes = kubernetes;
+    this.#dir = dir;
+  }
+
+  /** Starts the API and one daemon a node, and waits until all are ready and know each other. */
+  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean): Promise<TestMesh> {
+    const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
+    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir);
+    await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
+    for (const namespace of ['nodemesh', 'shop', 'other']) {
+      await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+    }
+    await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
+    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp);
+    await mesh.endpoints(
+      'nodemesh',
+      'nodemesh-daemon',
+      [...mesh.daemons].map(([node, daemon]) => ({
+        namespace: 'nodemesh',
+        name: `daemon-${node}`,
+        ip: nodes[node] ?? '',
+        node,
+        port: daemon.port('incoming'),
+      })),
+      'incoming',
+    );
+    return mesh;
+  }
+
+  async #startDaemon(nodeName: string, nodeIp: string): Promise<void> {
+    const daemon = await runDaemon(
+      `admin: {ip: node, port: 0, shutdownGraceMs: 200}
+routers:
+- protocol: http
+  label: outgoing
+  interpreter:
+    kind: default
+    transformers:
+    - {kind: io.l5d.k8s.daemonset, namespace: nodemesh, service: nodemesh-daemon, port: incoming}
+  servers: [{port: 0, ip: node}]
+- protocol: http
+  label: incoming
+  interpreter:
+    kind: default
+    transformers: [{kind: io.l5d.k8s.localnode}]
+  servers: [{port: 0, ip: node}]
+`,
+      { nodeName, nodeIp, podNamespace: 'nodemesh' },
+      async () =>
+        loadKubernetesApi({ env: { KUBECONFIG: join(this.#dir, 'kubeconfig') }, log: createLog('test', 'silent') }),
+    );
+    this.daemons.set(nodeName, daemon);
+    await daemon.readiness.whenReady();
+  }
+
+  daemon(node: string): TestDaemon {
+    const daemon = this.daemons.get(node);
+    if (daemon === undefined) throw new Error(`no daemon on ${node}`);
+    return daemon;
+  }
+
+  /** Starts an application on an address of its own and registers its pod. Without a handler it answers with its address. */
+  async pod(where: Omit<TestPod, 'port'>, handler?: RequestListener): Promise<TestPod> {
+    const server = createServer(handler ?? ((_request, response) => response.end(where.ip)));
+    this.#servers.push(server);
+    server.listen(0, where.ip);
+    await once(server, 'listening');
+    const { namespace, name, ip, node } = where;
+    await this.kubernetes.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { namespace, name },
+      spec: { nodeName: node, containers: [{ name: 'app', image: 'app' }] },
+      status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True' }] },
+    });
+    return { ...where, port: (server.address() as AddressInfo).port };
+  }
+
+  async service(namespace: string, name: string, ports: { name: string; port: number }[]): Promise<void> {
+    await this.kubernetes.apply({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { namespace, name },
+      spec: { clusterIP: 'None', ports },
+    });
+  }
+
+  /** Publishes pods as a Service's ready endpoints, as Endpoints and, where the server has them, as a slice a port. */
+  async endpoints(namespace: string, service: string, pods: readonly TestPod[], portName = 'http'): Promise<void> {
+    const ref = (pod: TestPod) => ({ kind: 'Pod', namespace: pod.namespace, name: pod.name });
+    await this.kubernetes.apply({
+      apiVersion: 'v1',
+      kind: 'Endpoints',
+      metadata: { namespace, name: service },
+      subsets: pods.map((pod) => ({
+        addresses: [{ ip: pod.ip, nodeName: pod.node, targetRef: ref(pod) }],
+        ports: [{ name: portName, port: pod.port }],
+      })),
+    });
+    if (!this.#hasSlices()) return;
+    const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+    const names = new Set(pods.map((pod) => `${service}-${pod.name}`));
+    for (const pod of pods) {
+      await this.kubernetes.apply({
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { namespace, name: `${service}-${pod.name}`, labels: { 'kubernetes.io/service-name': service } },
+        addressType: 'IPv4',
+        ports: [{ name: portName, port: pod.port, protocol: 'TCP' }],
+        endpoints: [{ addresses: [pod.ip], conditions: { ready: true }, nodeName: pod.node, targetRef: ref(pod) }],
+      });
+    }
+    for (const slice of this.kubernetes.list(path)) {
+      const { name, labels } = slice.metadata as { name: string; labels?: Record<string, string> };
+      if (labels?.['kubernetes.io/service-name'] === service && !names.has(name)) {
+        await this.kubernetes.remove(`${path}/${name}`);
+      }
+    }
+  }
+
+  #hasSlices(): boolean {
+    try {
+      this.kubernetes.list('/apis/discovery.k8s.io/v1/endpointslices');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const daemon of this.daemons.values()) await daemon.stop();
+    for (const server of this.#servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    await this.kubernetes.stop();
+    await rm(this.#dir, { recursive: true });
+  }
+}
+
+/** Calls again until `accept` takes what came back: for what another process learns by a watch. */
+export async function until<T>(call: () => Promise<T>, accept: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await call();
+    if (accept(value)) return value;
+  }
+}
