@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parseDaemonConfig } from '../../daemon/config.ts';
+import { ConfigError } from '../../lib/config-file.ts';
+
+const ENVIRONMENT = { nodeName: 'node-1', nodeIp: '10.0.0.1', podNamespace: 'nodemesh' };
+
+/** linkerd's own two routers for DaemonSets, as its documentation shows them. */
+const SEED = `routers:
+- protocol: http
+  label: outgoing
+  interpreter:
+    kind: default
+    transformers:
+    - kind: io.l5d.k8s.daemonset
+      namespace: default
+      port: incoming
+      service: l5d
+- protocol: http
+  label: incoming
+  interpreter:
+    kind: default
+    transformers:
+    - kind: io.l5d.k8s.localnode
+`;
+
+function problems(text: string): string[] {
+  try {
+    parseDaemonConfig('daemon.yaml', text, ENVIRONMENT);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message.split('\n');
+  }
+  return [];
+}
+
+describe('daemon config', () => {
+  test("linkerd's routers load as they stand, with linkerd's and the mesh's defaults", () => {
+    const config = parseDaemonConfig('daemon.yaml', SEED, ENVIRONMENT);
+    assert.deepEqual(
+      config.routers.map(({ label, role, servers }) => [label, role, servers.map(({ ip, port }) => `${ip}:${port}`)]),
+      [
+        ['outgoing', 'outgoing', ['127.0.0.1:4140']],
+        ['incoming', 'incoming', ['127.0.0.1:4141']],
+      ],
+    );
+    assert.deepEqual(config.routers[0]?.transformers, [
+      { kind: 'io.l5d.k8s.daemonset', namespace: 'default', port: 'incoming', service: 'l5d', fallback: 'direct' },
+    ]);
+    assert.deepEqual(
+      [config.admin.port, config.egress, config.kubernetes?.clusterDomain],
+      [9990, 'allow', 'cluster.local'],
+    );
+  });
+
+  test('every problem is named in one reading, with its path and a fix', () => {
+    const text = `admin: {port: 4140, ip: 0.0.0.0}
+routers:
+- protocol: http
+  label: outgoing
+  interpreter:
+    transformers: [{kind: io.l5d.k8s.daemonset, namespace: nodemesh, port: incoming}]
+  servres: [{port: 4140}]
+- protocol: thrift
+  label: incoming
+`;
+    assert.deepEqual(problems(text), [
+      "daemon.yaml: routers[0].interpreter.transformers[0].service: required: the daemons' Service, e.g. nodemesh-daemon",
+      'daemon.yaml: routers[0].servres: unknown key; did you mean "servers"?',
+      'daemon.yaml: routers[1].protocol: only "http" is spoken',
+    ]);
+  });
+
+  for (const [what, text, expected] of [
+    [
+      'a port used twice',
+      'admin: {port: 4140}\nrouters: [{protocol: http, label: outgoing, servers: [{port: 4140}]}]',
+      /routers\[0\]\.servers\[0\]\.port: port 4140 is already taken by admin\.port/,
+    ],
+    [
+      'a port used twice, once on every address',
+      'routers: [{protocol: http, label: a, servers: [{port: 1, ip: 0.0.0.0}, {port: 1}]}]',
+      /servers\[1\]\.port: port 1 is already taken/,
+    ],
+    [
+      'a label used twice',
+      'routers: [{protocol: http}, {protocol: http, servers: [{port: 9}]}]',
+      /routers\[1\]\.label: "http" is already the label/,
+    ],
+    [
+      'an unknown transformer',
+      'routers: [{protocol: http, interpreter: {transformers: [{kind: io.l5d.port}]}}]',
+      /transformers\[0\]\.kind: unknown kind; known kinds: io\.l5d\.k8s\.daemonset/,
+    ],
+    [
+      'a port out of range',
+      'routers: [{protocol: http, servers: [{port: 70000}]}]',
+      /servers\[0\]\.port: give a port number/,
+    ],
+    ['no routers', 'admin: {}', /routers: required/],
+    ['an empty file', '', /routers: required/],
+    ['a list', '- a', /a mapping with the key "routers" is wanted/],
+    ['broken YAML', 'routers: [', /line 1, column \d+: not valid YAML/],
+    [
+      'a bad address',
+      'routers: [{protocol: http, servers: [{ip: localhost}]}]',
+      /servers\[0\]\.ip: give an IP address/,
+    ],
+    [
+      'a bad client',
+      'routers: [{protocol: http, servers: [{allowedClients: [10.0.0.0/33]}]}]',
+      /allowedClients\[0\]: give "localPods"/,
+    ],
+  ] as const) {
+    test(`${what} is refused`, () => assert.match(problems(text).join('\n'), expected));
+  }
+
+  test('"node" stands for the address in NODE_IP, and needs it', () => {
+    const text = 'routers: [{protocol: http, servers: [{ip: node}]}]';
+    assert.equal(parseDaemonConfig('f', text, ENVIRONMENT).routers[0]?.servers[0]?.ip, '10.0.0.1');
+    assert.throws(
+      () => parseDaemonConfig('f', text, { ...ENVIRONMENT, nodeIp: undefined }),
+      /servers\[0\]\.ip: "node" needs/,
+    );
+  });
+
+  test('the process exits with 1 and one line a problem, before any port opens', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'nodemesh-config-'));
+    const file = join(dir, 'daemon.yaml');
+    writeFileSync(file, 'routers:\n- protocol: http\n  lable: outgoing\n');
+    const run = spawnSync(process.execPath, [join(import.meta.dirname, '../../daemon/main.ts'), file], {
+      encoding: 'utf8',
+    });
+    assert.equal(run.status, 1);
+    assert.equal(run.stderr, `${file}: routers[0].lable: unknown key; did you mean "label"?\n`);
+    assert.equal(run.stdout, '');
+    rmSync(dir, { recursive: true });
+  });
+});
