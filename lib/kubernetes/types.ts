@@ -20,6 +20,14 @@ export interface KubernetesObject {
   readonly metadata: ObjectMeta;
 }
 
+/** What changed about one object: its new state, or undefined when it is gone, and what was known of it before. */
+export interface ObjectChange<T> {
+  /** `namespace/name`, or `name` for objects of no namespace. */
+  readonly key: string;
+  readonly object: T | undefined;
+  readonly previous: T | undefined;
+}
+
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** The patch formats of Kubernetes (API conventions, "Patch operations"); `apply` is server-side apply. */

@@ -1,0 +1,51 @@
+import type { KubernetesObject } from './types.ts';
+
+/** What nodemesh reads of a core/v1 Pod. */
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** One of each IP family; empty until the kubelet has made the pod's network. */
+  readonly ips: readonly string[];
+  readonly nodeName: string | undefined;
+  readonly hostNetwork: boolean;
+  readonly phase: string;
+  readonly serviceAccount: string | undefined;
+  /** Its deletion was asked for; it may still be answering requests. */
+  readonly terminating: boolean;
+  readonly ready: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+interface ApiPod extends KubernetesObject {
+  readonly spec?: {
+    readonly nodeName?: string;
+    readonly hostNetwork?: boolean;
+    readonly serviceAccountName?: string;
+  };
+  readonly status?: {
+    readonly phase?: string;
+    readonly podIP?: string;
+    readonly podIPs?: readonly { readonly ip: string }[] | null;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[] | null;
+  };
+}
+
+/** Takes a core/v1 Pod; gives what nodemesh reads of it, with the API's defaults filled in. */
+export function trimPod(object: KubernetesObject): Pod {
+  const { metadata, spec, status } = object as ApiPod;
+  const ips = status?.podIPs?.map(({ ip }) => ip) ?? [status?.podIP ?? ''];
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    ips: ips.filter((ip) => ip !== ''),
+    nodeName: spec?.nodeName === '' ? undefined : spec?.nodeName,
+    hostNetwork: spec?.hostNetwork ?? false,
+    phase: status?.phase ?? 'Pending',
+    serviceAccount: spec?.serviceAccountName === '' ? undefined : spec?.serviceAccountName,
+    terminating: metadata.deletionTimestamp != null,
+    ready: status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+    labels: metadata.labels ?? {},
+  };
+}
