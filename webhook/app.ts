@@ -1,0 +1,260 @@
+/**
+ * What the webhook needs of the API server (its ServiceAccount's RBAC):
+ *   namespaces                       get, list, watch   whether a pod's namespace is labelled
+ *   nodes                            list, watch        only under `proxyAddress: auto` and `hostIP`
+ *   mutatingwebhookconfigurations    get, list, watch, patch   resourceNames: [nodemesh]; list and watch are by
+ *                                    fieldSelector metadata.name=nodemesh, which is what makes resourceNames match them
+ *   secrets, in its own namespace    get, update        resourceNames: [nodemesh-webhook-tls]
+ *   secrets, in its own namespace    create             RBAC cannot name what is yet to be created
+ */
+import { lookup } from 'node:dns/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { Reflector } from '../lib/kubernetes/reflector.ts';
+import type { KubernetesApi, KubernetesObject } from '../lib/kubernetes/types.ts';
+import type { Log } from '../lib/log.ts';
+import type { MetricsRegistry } from '../lib/metrics.ts';
+import type { Readiness } from '../lib/readiness.ts';
+import { AutoProxyAddress } from './auto-proxy-address.ts';
+import {
+  type BundledEntries,
+  CaBundle,
+  CONFIGURATION_NAME,
+  CONFIGURATIONS_PATH,
+  trimConfiguration,
+} from './ca-bundle.ts';
+import { notAfter } from './certificate-authority.ts';
+import { Certificates } from './certificates.ts';
+import type { WebhookConfig, WebhookEnvironment } from './config.ts';
+import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
+import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
+import { Reviewer } from './reviewer.ts';
+import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
+
+const SERVICE_NAME = 'nodemesh-webhook';
+const LATENCY_BOUNDS_MS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
+/** How often the reason why a watch has no list yet is written into readiness. */
+const SYNC_REPORT_MS = 1_000;
+
+export interface WebhookOptions {
+  readonly config: WebhookConfig;
+  readonly environment: WebhookEnvironment;
+  readonly api: KubernetesApi;
+  readonly log: Log;
+  readonly metrics: MetricsRegistry;
+  readonly readiness: Readiness;
+  /** Wall clock, ms since 1970: certificates live by it. */
+  readonly now: () => number;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface RunningWebhook {
+  readonly address: { readonly ip: string; readonly port: number };
+  readonly adminAddress: { readonly ip: string; readonly port: number };
+  /** Unready at once, serves for `drainSeconds` more, finishes what is under way, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts a webhook together and starts it: settles when both ports listen; `readiness` says what is still missing before
+ * reviews can be answered. Rejects with the system's error where a port cannot be had; nothing is left open then.
+ */
+export async function startWebhook(options: WebhookOptions): Promise<RunningWebhook> {
+  const webhook = new Webhook(options);
+  try {
+    return await webhook.start();
+  } catch (error) {
+    await webhook.close();
+    throw error;
+  }
+}
+
+type Watch = Pick<Reflector<never>, 'synced' | 'failure' | 'whenSynced' | 'start'>;
+
+class Webhook {
+  readonly #options: WebhookOptions;
+  readonly #namespaces: Reflector<NamespaceState>;
+  readonly #configurations: Reflector<BundledEntries>;
+  /** Undefined where pods address their proxy by node name, whatever the nodes are. */
+  readonly #nodes: Reflector<NodeAddresses> | undefined;
+  readonly #certificates: Certificates;
+  readonly #caBundle: CaBundle;
+  readonly #auto: AutoProxyAddress | undefined;
+  readonly #reviewer: Reviewer;
+  readonly #reports: NodeJS.Timeout[] = [];
+  #server: AdmissionServer | undefined;
+  #adminServer: AdminServer | undefined;
+
+  constructor(options: WebhookOptions) {
+    const { config, environment, api, log, metrics, readiness, now, random } = options;
+    const { podNamespace, podIp } = environment;
+    this.#options = options;
+    this.#namespaces = this.#watch('/api/v1/namespaces', trimNamespace);
+    this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
+    this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
+    const names = servingNames(podNamespace, config.clusterDomain);
+    this.#certificates = new Certificates({ api, namespace: podNamespace, names, now, random, log });
+    this.#caBundle = new CaBundle({
+      api,
+      certificates: this.#certificates,
+      configuration: () => this.#configurations.items.values().next().value,
+      report: (missing) => {
+        if (missing === undefined) readiness.clear('caBundle');
+        else readiness.block('caBundle', missing);
+      },
+      repairs: metrics.counter('ca_bundle_repairs_total', 'Times that caBundle was written').with(),
+      random,
+      log,
+    });
+    if (config.proxyAddress === 'auto') {
+      this.#auto = new AutoProxyAddress({
+        // libc's resolver with the pod's own resolv.conf, as its neighbours have it.
+        lookup: async (name) => (await lookup(name, { all: true })).map(({ address }) => address),
+        nodes: () => this.#knownNodes(),
+        ownIp: podIp,
+        log,
+      });
+    }
+    this.#reviewer = new Reviewer({
+      ownNamespace: podNamespace,
+      namespaces: new NamespaceLabels(api, log, (name) => this.#namespaces.items.get(name)),
+      settings: () => ({ ...config, proxyAddress: this.#proxyAddress() }),
+      decisions: metrics.counter('admission_total', 'Reviews by decision and first reason', ['decision', 'reason']),
+      latencyMs: metrics.histogram('admission_latency_ms', 'Time to answer a review, ms', LATENCY_BOUNDS_MS).with(),
+      elapsed: () => performance.now(),
+      log,
+    });
+  }
+
+  async start(): Promise<RunningWebhook> {
+    const { config, log, metrics, readiness } = this.#options;
+    readiness.block('listeners', 'not all ports listen yet');
+    readiness.block('certificate', 'the Secret with the certificates has not been read yet');
+    readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
+    const errors = metrics.counter('admission_errors_total', 'Requests that got no review for an answer', ['status']);
+    this.#adminServer = await startAdminServer({
+      ip: config.admin.ip ?? everyAddress(),
+      port: config.admin.port,
+      readiness,
+      metrics,
+      log,
+    });
+    this.#server = await startAdmissionServer({
+      ...config.https,
+      answer: (request, entry) => this.#reviewer.answer(request, entry),
+      onError: (status) => errors.with(String(status)).inc(),
+      log,
+    });
+    readiness.clear('listeners');
+    this.#follow();
+    return {
+      address: this.#server.address,
+      adminAddress: this.#adminServer.address,
+      stop: () => this.#stop(),
+    };
+  }
+
+  /** Closes everything at once. */
+  async close(): Promise<void> {
+    for (const report of this.#reports) clearInterval(report);
+    this.#auto?.stop();
+    await Promise.all([this.#certificates.stop(), this.#caBundle.stop()]);
+    await Promise.all([this.#namespaces, this.#configurations, this.#nodes].map((reflector) => reflector?.stop()));
+    await this.#server?.close();
+    await this.#adminServer?.close();
+  }
+
+  async #stop(): Promise<void> {
+    const { config, readiness } = this.#options;
+    readiness.block('stopping', 'the webhook is shutting down');
+    this.#server?.drain();
+    await delay(config.drainSeconds * 1000);
+    await this.close();
+  }
+
+  #follow(): void {
+    const { metrics, now, readiness, log } = this.#options;
+    const expiry = metrics.gauge('certificate_expiry_seconds', 'Seconds until a certificate ends', ['certificate']);
+    metrics.onCollect(() => {
+      const set = this.#certificates.current;
+      if (set === undefined) return;
+      expiry.with('ca').set((notAfter(set['ca.crt']) - now()) / 1000);
+      expiry.with('serving').set((notAfter(set['tls.crt']) - now()) / 1000);
+    });
+    this.#certificates.onChange((set) => {
+      this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
+      log.info({ notAfter: new Date(notAfter(set['tls.crt'])).toISOString() }, 'serving certificate in force');
+      readiness.clear('certificate');
+      if (this.#configurations.synced) void this.#caBundle.check();
+    });
+    this.#configurations.onChange(() => void this.#caBundle.check());
+    this.#reportUntil(
+      'certificate',
+      () => this.#certificates.current !== undefined,
+      () => this.#certificates.failure,
+    );
+    this.#followUntilSynced('namespaces', this.#namespaces);
+    // Its list may be empty, which is no change: the look that says so is made here.
+    this.#followUntilSynced('webhookConfiguration', this.#configurations, () => void this.#caBundle.check());
+    if (this.#auto !== undefined) readiness.block('proxyAddress', 'node names have not been looked up yet');
+    if (this.#nodes !== undefined) {
+      this.#nodes.onChange(() => void this.#auto?.check());
+      this.#followUntilSynced('nodes', this.#nodes, () => {
+        void this.#auto?.check().then(() => readiness.clear('proxyAddress'));
+      });
+    }
+    this.#certificates.start();
+  }
+
+  #followUntilSynced(name: string, reflector: Watch, whenSynced: () => void = () => {}): void {
+    const { readiness } = this.#options;
+    readiness.block(name, 'not listed yet');
+    this.#reportUntil(
+      name,
+      () => reflector.synced,
+      () => reflector.failure,
+    );
+    reflector.whenSynced().then(
+      () => {
+        readiness.clear(name);
+        whenSynced();
+      },
+      () => {}, // stopped before
+    );
+    reflector.start();
+  }
+
+  /** Until something is there, keeps readiness saying why it is not. */
+  #reportUntil(name: string, there: () => boolean, failure: () => string | undefined): void {
+    const report = setInterval(() => {
+      if (there()) return clearInterval(report);
+      const why = failure();
+      if (why !== undefined) this.#options.readiness.block(name, why);
+    }, SYNC_REPORT_MS);
+    report.unref();
+    this.#reports.push(report);
+  }
+
+  #knownNodes(): NodeAddresses[] {
+    return [...(this.#nodes?.items.values() ?? [])];
+  }
+
+  #proxyAddress(): ProxyAddress {
+    if (this.#auto !== undefined) return this.#auto.current;
+    if (this.#options.config.proxyAddress === 'nodeName') return { by: 'nodeName' };
+    return { by: 'hostIP', family: hostIpFamily(this.#knownNodes(), this.#options.environment.podIp) };
+  }
+
+  #watch<T>(path: string, trim: (object: KubernetesObject) => T, fieldSelector?: string): Reflector<T> {
+    const { api, log, metrics, random, now } = this.#options;
+    const resource = { path, ...(fieldSelector === undefined ? {} : { fieldSelector }) };
+    return new Reflector<T>({ api, resource, trim, log, metrics, random, now });
+  }
+}
+
+/** Every name under which the Service may be called; an API server calls `<service>.<namespace>.svc`. */
+function servingNames(namespace: string, clusterDomain: string): string[] {
+  const full = `${SERVICE_NAME}.${namespace}.svc`;
+  return [full, `${full}.${clusterDomain}`, `${SERVICE_NAME}.${namespace}`, SERVICE_NAME];
+}

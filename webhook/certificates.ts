@@ -1,0 +1,180 @@
+import { jitteredBackoffMs } from '../lib/backoff.ts';
+import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../lib/kubernetes/types.ts';
+import type { Log } from '../lib/log.ts';
+import {
+  CERTIFICATE_FILES,
+  type CertificateSet,
+  createAuthority,
+  createServingCertificate,
+  judgeCertificates,
+} from './certificate-authority.ts';
+import { SerialTask } from './serial-task.ts';
+
+export const SECRET_NAME = 'nodemesh-webhook-tls';
+
+/** The wall clock is asked this often whether renewal is due: a timer of months overflows, and stops while suspended. */
+const CHECK_INTERVAL_MS = 60_000;
+const RETRY = { minMs: 500, maxMs: 30_000 };
+/** Replicas that start together lose at most a race or two each. */
+const MAX_CONFLICTS = 10;
+
+interface Secret extends KubernetesObject {
+  readonly type?: string;
+  readonly data?: Readonly<Record<string, string>> | null;
+}
+
+export interface CertificatesOptions {
+  readonly api: KubernetesApi;
+  readonly namespace: string;
+  /** DNS names that the serving certificate is for. */
+  readonly names: readonly string[];
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/**
+ * The webhook's CA and serving certificate, in one Secret that all replicas share: whoever comes first writes it, everyone
+ * serves only what was read back (create, on 409 read; update with resourceVersion, on 409 read). The serving
+ * certificate is renewed at two thirds of its life; a Secret that makes no sense is written anew, from the working
+ * certificates in memory where there are any. While the API server is away, the last good ones stay in force.
+ */
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  readonly #listeners: ((set: CertificateSet) => void)[] = [];
+  #current: CertificateSet | undefined;
+  #failure: string | undefined;
+  readonly #task = new SerialTask(() => this.#reconcile());
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+  }
+
+  get current(): CertificateSet | undefined {
+    return this.#current;
+  }
+
+  /** Why the last reading of the Secret failed; undefined after one that did not. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  onChange(listener: (set: CertificateSet) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Reads the Secret now and from then on every minute. */
+  start(): void {
+    void this.#check(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#task.idle();
+  }
+
+  /** Reads the Secret, and writes it where that is due; settles when this has been done or has failed. Never rejects. */
+  refresh(): Promise<void> {
+    return this.#task.request();
+  }
+
+  async #check(failures: number): Promise<void> {
+    await this.refresh();
+    if (this.#stopped) return;
+    const failed = this.#failure !== undefined;
+    const delay = failed ? jitteredBackoffMs(failures, RETRY, this.#options.random) : CHECK_INTERVAL_MS;
+    this.#timer = setTimeout(() => void this.#check(failed ? failures + 1 : 0), delay);
+    this.#timer.unref();
+  }
+
+  async #reconcile(): Promise<void> {
+    if (this.#stopped) return;
+    const { log } = this.#options;
+    try {
+      this.#adopt(await this.#obtain());
+      this.#failure = undefined;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#failure = `Secret ${this.#options.namespace}/${SECRET_NAME}: ${why}`;
+      log.warn(`the certificates could not be read or written: ${this.#failure}`);
+    }
+  }
+
+  async #obtain(): Promise<CertificateSet> {
+    const { names, now, log } = this.#options;
+    for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts += 1) {
+      const secret = await this.#read();
+      const stored = decode(secret);
+      const verdict = judgeCertificates(stored, names, now());
+      if (verdict.action === 'keep') return stored as CertificateSet;
+      const why = secret === undefined ? 'it does not exist' : verdict.why;
+      log.info({ secret: SECRET_NAME, action: verdict.action, why }, 'writing the Secret with the certificates');
+      const authority = verdict.action === 'renew' ? (stored as CertificateSet) : undefined;
+      const written = await this.#write(secret, await this.#make(authority));
+      if (written === undefined) continue; // another replica was first: its certificates are ours
+      return decode(written) as CertificateSet;
+    }
+    throw new Error('it changes each time before it can be written; see who else writes it');
+  }
+
+  async #make(authority: CertificateSet | undefined): Promise<CertificateSet> {
+    const { names, now } = this.#options;
+    if (authority === undefined && this.#current !== undefined) {
+      if (judgeCertificates(this.#current, names, now()).action === 'keep') return this.#current;
+    }
+    return createServingCertificate(authority ?? (await createAuthority(now())), names, now());
+  }
+
+  async #read(): Promise<Secret | undefined> {
+    const { api, namespace } = this.#options;
+    try {
+      return (await api.request({ method: 'GET', path: `${secrets(namespace)}/${SECRET_NAME}` })) as Secret;
+    } catch (error) {
+      if (error instanceof KubernetesError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** Undefined where someone else wrote (or deleted) it in between. */
+  async #write(before: Secret | undefined, set: CertificateSet): Promise<Secret | undefined> {
+    const { api, namespace } = this.#options;
+    const data = Object.fromEntries(CERTIFICATE_FILES.map((file) => [file, Buffer.from(set[file]).toString('base64')]));
+    try {
+      if (before === undefined) {
+        const metadata = { name: SECRET_NAME, namespace, labels: { 'app.kubernetes.io/part-of': 'nodemesh' } };
+        const body = { apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data };
+        return (await api.request({ method: 'POST', path: secrets(namespace), body })) as Secret;
+      }
+      const body = { apiVersion: 'v1', kind: 'Secret', ...before, data: { ...before.data, ...data } };
+      return (await api.request({ method: 'PUT', path: `${secrets(namespace)}/${SECRET_NAME}`, body })) as Secret;
+    } catch (error) {
+      const status = error instanceof KubernetesError ? error.status : 0;
+      if (status === 409 || (status === 404 && before !== undefined)) return undefined;
+      throw error;
+    }
+  }
+
+  #adopt(set: CertificateSet): void {
+    const before = this.#current;
+    if (before !== undefined && CERTIFICATE_FILES.every((file) => before[file] === set[file])) return;
+    this.#current = set;
+    for (const listener of this.#listeners) listener(set);
+  }
+}
+
+function secrets(namespace: string): string {
+  return `/api/v1/namespaces/${namespace}/secrets`;
+}
+
+function decode(secret: Secret | undefined): Partial<CertificateSet> {
+  const data = secret?.data ?? {};
+  return Object.fromEntries(
+    CERTIFICATE_FILES.flatMap((file) => {
+      const text = data[file];
+      return typeof text === 'string' ? [[file, Buffer.from(text, 'base64').toString()]] : [];
+    }),
+  );
+}

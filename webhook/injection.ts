@@ -1,0 +1,254 @@
+import { type Annotations, type PodWishes, quote, STATUS } from './annotations.ts';
+import type { Reason, ReasonId } from './eligibility.ts';
+import { noProxyValue } from './no-proxy.ts';
+import { asRecord, asText, type ContainerList, type ContainerView, type EnvView, type PodView } from './pod-view.ts';
+import type { ProxyAddress } from './proxy-address.ts';
+
+export interface FieldSource {
+  readonly fieldRef: { readonly fieldPath: string };
+}
+export type EnvVar =
+  | { readonly name: string; readonly value: string }
+  | { readonly name: string; readonly valueFrom: FieldSource };
+
+/** Variables that go into one container's env, in this order, before the entry that is at position `at` now. */
+export interface EnvInsertion {
+  readonly list: ContainerList;
+  readonly index: number;
+  readonly container: string;
+  readonly at: number;
+  readonly env: readonly EnvVar[];
+}
+
+export interface Injection {
+  readonly insertions: readonly EnvInsertion[];
+  /** The pod's new status annotation; undefined where nothing is inserted. */
+  readonly status: string | undefined;
+  /** Why containers were left as they are, one a container. */
+  readonly reasons: readonly Reason[];
+  /** For the person who creates the pod: complete sentences. */
+  readonly warnings: readonly string[];
+}
+
+export interface InjectionSettings {
+  readonly proxyAddress: ProxyAddress;
+  readonly proxyPort: number;
+  readonly clusterDomain: string;
+  /** Put the pod's namespace into the proxy's URL as its user (overlay host-port, where source addresses are lost). */
+  readonly namespaceInProxyUrl: boolean;
+}
+
+/** A client that finds any of these already has its proxy; curl, Go and Python disagree on which one wins. */
+const OWN_PROXY = /^(https?|all)_proxy$/i;
+const OWN_NO_PROXY = /^no_proxy$/i;
+/** Names to give a variable, the first that is free: the second is nobody else's. */
+const NODE_NAME = { fieldPath: 'spec.nodeName', names: ['NODE_NAME', 'NODEMESH_NODE_NAME'] };
+const NODE_IP = { fieldPath: 'status.hostIP', names: ['NODE_IP', 'NODEMESH_NODE_IP'] };
+type NodeField = typeof NODE_NAME;
+
+/**
+ * What injection adds to a pod that was decided to be injected (DESIGN §4): to every container and init container
+ * `NODE_NAME`, `NODE_IP` (where it is used), `http_proxy`, `no_proxy`, `NO_PROXY`, ahead of the user's own variables,
+ * since a kubelet expands `$(VAR)` from earlier entries only (Kubernetes: dependent environment variables).
+ *
+ * A variable of the user's is never changed, repeated or moved: a container with a proxy of its own stays as it is, a
+ * no_proxy of its own stays alone, and a NODE_NAME of its own is used where it is the node's name (ours then follow it)
+ * and otherwise left alone, ours taking a name that is nobody else's. Upper-case HTTP_PROXY is not set: a CGI program
+ * would read a client's `Proxy` header from there (httpoxy). Doing it twice adds nothing.
+ */
+export function planInjection(
+  pod: PodView,
+  wishes: PodWishes,
+  namespace: string,
+  settings: InjectionSettings,
+): Injection {
+  const before = containersOfStatus(pod.annotations);
+  const insertions: EnvInsertion[] = [];
+  const reasons: Reason[] = [];
+  const warnings = unknownSkips(pod, wishes.skipContainers);
+  for (const container of pod.containers) {
+    const obstacle = obstacleOf(container, wishes, before);
+    if (obstacle !== undefined) {
+      reasons.push(obstacle);
+      if (obstacle.id === 'container_has_proxy') warnings.push(obstacle.text);
+      continue;
+    }
+    const planned = planContainer(container, wishes, namespace, settings);
+    if (planned === undefined) {
+      const text = `container ${quote(container.name)} uses every name that a variable for its node could have`;
+      reasons.push({ id: 'variable_conflict', text });
+      warnings.push(text);
+      continue;
+    }
+    insertions.push(planned.insertion);
+    warnings.push(...planned.warnings);
+  }
+  return {
+    insertions,
+    status: insertions.length === 0 ? undefined : statusText(before, insertions),
+    reasons,
+    warnings,
+  };
+}
+
+function unknownSkips(pod: PodView, skips: readonly string[]): string[] {
+  const names = new Set(pod.containers.map((c) => c.name));
+  return skips
+    .filter((name) => !names.has(name))
+    .map((name) => `annotation nodemesh.dev/skip-containers names ${quote(name)}, which is no container of this pod`);
+}
+
+function obstacleOf(
+  container: ContainerView,
+  wishes: PodWishes,
+  before: ReadonlyMap<string, readonly string[]>,
+): Reason | undefined {
+  const { env, name } = container;
+  const because = (id: ReasonId, text: string): Reason => ({ id, text: `container ${quote(name)} ${text}` });
+  if (wishes.skipContainers.includes(name)) {
+    return because('container_skipped', 'is named in annotation nodemesh.dev/skip-containers');
+  }
+  if (env === undefined) return because('container_invalid', 'has an env that is not a list of named variables');
+  const own = env.find((entry) => OWN_PROXY.test(entry.name));
+  if (own === undefined) return undefined;
+  if (before.has(name)) return because('already_injected', 'has been injected before');
+  return because(
+    'container_has_proxy',
+    `sets ${own.name} itself and keeps it; remove it to put the container on the mesh`,
+  );
+}
+
+interface PlannedContainer {
+  readonly insertion: EnvInsertion;
+  readonly warnings: readonly string[];
+}
+
+function planContainer(
+  container: ContainerView,
+  wishes: PodWishes,
+  namespace: string,
+  settings: InjectionSettings,
+): PlannedContainer | undefined {
+  const byName = settings.proxyAddress.by === 'nodeName';
+  const used = chooseVariable(container, byName ? NODE_NAME : NODE_IP, undefined);
+  if (used === undefined) return undefined;
+  // NODE_NAME is there for applications too; where only they would use it, it gives way to any conflict.
+  const courtesy = byName ? undefined : chooseVariable(container, NODE_NAME, 'NODE_NAME');
+  const port = wishes.proxyPort ?? settings.proxyPort;
+  const env: EnvVar[] = [
+    ...variableOf(courtesy, NODE_NAME),
+    ...variableOf(used, byName ? NODE_NAME : NODE_IP),
+    { name: 'http_proxy', value: proxyUrl(used.name, port, namespace, settings) },
+  ];
+  const ownNoProxy = container.env?.find((entry) => OWN_NO_PROXY.test(entry.name));
+  if (ownNoProxy === undefined) {
+    const value = noProxyValue(settings.clusterDomain, wishes.noProxy);
+    env.push({ name: 'no_proxy', value }, { name: 'NO_PROXY', value });
+  }
+  return {
+    insertion: { list: container.list, index: container.index, container: container.name, at: used.at, env },
+    warnings: warningsOf(container, used, ownNoProxy, settings),
+  };
+}
+
+interface ChosenVariable {
+  readonly name: string;
+  /** Whether the user's own entry serves. */
+  readonly reused: boolean;
+  /** The position from which on `$(name)` expands. */
+  readonly at: number;
+}
+
+/** Finds a name for a node's field: one that the user gave it, or one whose definition changes nothing of the user's. */
+function chooseVariable(
+  container: ContainerView,
+  field: NodeField,
+  only: string | undefined,
+): ChosenVariable | undefined {
+  const env = container.env ?? [];
+  for (const name of field.names) {
+    if (only !== undefined && name !== only) continue;
+    const at = env.findIndex((entry) => entry.name === name);
+    if (at >= 0 && env[at]?.fieldPath === field.fieldPath) return { name, reused: true, at: at + 1 };
+    if (at < 0 && !wouldBeSeen(container, name)) return { name, reused: false, at: 0 };
+  }
+  return undefined;
+}
+
+/** Whether something of the user's would change if a variable of this name were defined before it. */
+function wouldBeSeen(container: ContainerView, name: string): boolean {
+  if (container.hasEnvFrom && !name.startsWith('NODEMESH_')) return true; // env wins over envFrom, whose names are not known here
+  const reference = `$(${name})`;
+  const texts = [...(container.env ?? []).map((entry) => entry.value ?? ''), ...container.commandLine];
+  return texts.some((text) => text.includes(reference));
+}
+
+function variableOf(chosen: ChosenVariable | undefined, field: NodeField): EnvVar[] {
+  if (chosen === undefined || chosen.reused) return [];
+  return [{ name: chosen.name, valueFrom: { fieldRef: { fieldPath: field.fieldPath } } }];
+}
+
+function proxyUrl(variable: string, port: number, namespace: string, settings: InjectionSettings): string {
+  const { proxyAddress } = settings;
+  const bracketed = proxyAddress.by === 'hostIP' && proxyAddress.family === 6;
+  const host = bracketed ? `[$(${variable})]` : `$(${variable})`;
+  const user = settings.namespaceInProxyUrl ? `${encodeURIComponent(namespace)}@` : '';
+  return `http://${user}${host}:${port}`;
+}
+
+function warningsOf(
+  container: ContainerView,
+  used: ChosenVariable,
+  ownNoProxy: EnvView | undefined,
+  settings: InjectionSettings,
+): string[] {
+  const who = `container ${quote(container.name)}`;
+  const warnings: string[] = [];
+  const wanted = settings.proxyAddress.by === 'nodeName' ? 'NODE_NAME' : 'NODE_IP';
+  if (container.env?.some((entry) => entry.name === wanted) && used.name !== wanted) {
+    warnings.push(`${who} gives ${wanted} another meaning, so http_proxy uses ${used.name}`);
+  }
+  if (ownNoProxy !== undefined) {
+    warnings.push(`${who} keeps its own ${ownNoProxy.name}; see that it names localhost and the Kubernetes API`);
+  }
+  if (container.hasEnvFrom) {
+    warnings.push(`${who} has envFrom: an http_proxy or no_proxy that comes from there gives way to the mesh's`);
+  }
+  return warnings;
+}
+
+/** The containers that an earlier injection changed, with the variables it added, by its annotation. */
+function containersOfStatus(annotations: Annotations): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>();
+  const text = annotations[STATUS];
+  if (text === undefined) return found;
+  let status: unknown;
+  try {
+    status = JSON.parse(text);
+  } catch {
+    return found; // written by someone else: a pod without a status
+  }
+  const containers = asRecord(status)?.containers;
+  for (const item of Array.isArray(containers) ? containers : []) {
+    const entry = asRecord(item);
+    const name = asText(entry?.name);
+    const env = Array.isArray(entry?.env) ? entry.env.filter((n) => typeof n === 'string') : [];
+    if (name !== undefined) found.set(name, env);
+  }
+  return found;
+}
+
+/**
+ * The status annotation: `{"version":1,"containers":[{"name":"app","env":["NODE_NAME","http_proxy",…]}]}`, all that it
+ * takes to find the added variables again.
+ */
+function statusText(before: ReadonlyMap<string, readonly string[]>, insertions: readonly EnvInsertion[]): string {
+  const all = new Map(before);
+  for (const { container, env } of insertions) {
+    all.set(
+      container,
+      env.map((variable) => variable.name),
+    );
+  }
+  return JSON.stringify({ version: 1, containers: [...all].map(([name, env]) => ({ name, env })) });
+}

@@ -1,0 +1,28 @@
+/**
+ * Hosts that a pod's clients must reach themselves: the pod itself, the Kubernetes API, and the cloud's metadata services,
+ * which tell callers apart by the node or pod that the connection comes from. Literal addresses, since most clients
+ * do not read a CIDR in no_proxy (curl before 7.86, Python's requests, wget).
+ */
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+const METADATA = [
+  '169.254.169.254', // AWS, Azure, Google, OpenStack
+  'fd00:ec2::254', // AWS over IPv6
+  '169.254.170.2', // AWS ECS task credentials
+  '169.254.170.23', // AWS EKS pod identity
+  'fd00:ec2::23', // AWS EKS pod identity over IPv6
+  'metadata.google.internal',
+];
+/** A kubelet sets it in every container, whatever enableServiceLinks says, and expands it wherever it stands in env. */
+const API_ADDRESS = '$(KUBERNETES_SERVICE_HOST)';
+
+/** The value of no_proxy: the hosts above, then the pod's own (annotation nodemesh.dev/no-proxy). */
+export function noProxyValue(clusterDomain: string, extra: readonly string[]): string {
+  const api = [
+    'kubernetes.default.svc',
+    `kubernetes.default.svc.${clusterDomain}`,
+    'kubernetes.default',
+    'kubernetes',
+    API_ADDRESS,
+  ];
+  return [...new Set([...LOOPBACK, ...api, ...METADATA, ...extra])].join(',');
+}

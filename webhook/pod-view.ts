@@ -1,0 +1,131 @@
+import { type Annotations, MIRROR_POD } from './annotations.ts';
+
+/** One entry of a container's env as far as injection looks at it. */
+export interface EnvView {
+  readonly name: string;
+  /** Undefined where the value comes from elsewhere (`valueFrom`). */
+  readonly value: string | undefined;
+  /** The pod field that `valueFrom.fieldRef` of version v1 names. */
+  readonly fieldPath: string | undefined;
+}
+
+export type ContainerList = 'containers' | 'initContainers';
+
+export interface ContainerView {
+  readonly list: ContainerList;
+  readonly index: number;
+  readonly name: string;
+  /** Undefined where it is not a list of objects: such a pod fails the API server's validation and is none of ours. */
+  readonly env: readonly EnvView[] | undefined;
+  readonly hasEnvFrom: boolean;
+  /** The texts in which a kubelet expands `$(VAR)`, apart from env: command and args. */
+  readonly commandLine: readonly string[];
+}
+
+/**
+ * A Pod as an admission review carries it. It is not validated yet (mutating admission comes first), its namespace may
+ * be missing, its name is empty under generateName.
+ */
+export interface PodView {
+  /** Its name, or `prefix-*****` as kubectl writes a name that is still to be generated. */
+  readonly displayName: string;
+  readonly owner: string | undefined;
+  readonly hasMetadata: boolean;
+  readonly hasAnnotations: boolean;
+  readonly annotations: Annotations;
+  readonly hostNetwork: boolean;
+  readonly mirror: boolean;
+  readonly windows: boolean;
+  readonly containers: readonly ContainerView[];
+}
+
+/** Reads any JSON value as a Pod. Never throws: what has the wrong type counts as absent. */
+export function viewPod(object: unknown): PodView {
+  const pod = asRecord(object) ?? {};
+  const metadata = asRecord(pod.metadata);
+  const annotations = asRecord(metadata?.annotations);
+  const spec = asRecord(pod.spec) ?? {};
+  const texts = stringsOf(annotations ?? {});
+  const os = asRecord(spec.os)?.name ?? asRecord(spec.nodeSelector)?.['kubernetes.io/os'];
+  return {
+    displayName: displayName(metadata ?? {}),
+    owner: controllerOf(metadata ?? {}),
+    hasMetadata: metadata !== undefined,
+    hasAnnotations: annotations !== undefined,
+    annotations: texts,
+    hostNetwork: spec.hostNetwork === true,
+    mirror: texts[MIRROR_POD] !== undefined,
+    windows: os === 'windows',
+    containers: [...viewContainers(spec, 'containers'), ...viewContainers(spec, 'initContainers')],
+  };
+}
+
+/** The value as an object with string keys, or undefined. */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
+export function asText(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** Without a prototype: `constructor` and `__proto__` are legal annotation keys and must not find anything else. */
+function stringsOf(record: Readonly<Record<string, unknown>>): Annotations {
+  const texts: Record<string, string> = Object.create(null);
+  for (const [key, value] of Object.entries(record)) if (typeof value === 'string') texts[key] = value;
+  return texts;
+}
+
+function displayName(metadata: Readonly<Record<string, unknown>>): string {
+  const name = asText(metadata.name);
+  if (name !== undefined && name !== '') return name;
+  const prefix = asText(metadata.generateName);
+  return prefix === undefined ? '' : `${prefix}*****`;
+}
+
+function controllerOf(metadata: Readonly<Record<string, unknown>>): string | undefined {
+  const owners = asList(metadata.ownerReferences).map(asRecord);
+  const controller = owners.find((owner) => owner?.controller === true);
+  return controller === undefined ? undefined : `${asText(controller.kind) ?? ''}/${asText(controller.name) ?? ''}`;
+}
+
+function viewContainers(spec: Readonly<Record<string, unknown>>, list: ContainerList): ContainerView[] {
+  return asList(spec[list]).map((value, index) => {
+    const container = asRecord(value);
+    return {
+      list,
+      index,
+      name: asText(container?.name) ?? '',
+      env: container === undefined ? undefined : viewEnv(container.env),
+      hasEnvFrom: asList(container?.envFrom).length > 0,
+      commandLine: [...asList(container?.command), ...asList(container?.args)].filter((t) => typeof t === 'string'),
+    };
+  });
+}
+
+function viewEnv(value: unknown): EnvView[] | undefined {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return undefined;
+  const env: EnvView[] = [];
+  for (const item of value) {
+    const entry = asRecord(item);
+    const name = asText(entry?.name);
+    if (entry === undefined || name === undefined) return undefined;
+    const source = asRecord(entry.valueFrom);
+    const field = asRecord(source?.fieldRef);
+    // The API server's defaulting writes apiVersion v1 into a fieldRef that has none.
+    const version = field?.apiVersion ?? 'v1';
+    env.push({
+      name,
+      value: source === undefined ? (asText(entry.value) ?? '') : undefined,
+      fieldPath: version === 'v1' ? asText(field?.fieldPath) : undefined,
+    });
+  }
+  return env;
+}
