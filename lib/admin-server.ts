@@ -5,8 +5,7 @@ import { METRICS_CONTENT_TYPE, type MetricsRegistry } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface AdminServerOptions {
-  /** Undefined: every address of the machine. */
-  readonly ip: string | undefined;
+  readonly ip: string;
   readonly port: number;
   readonly readiness: Readiness;
   readonly metrics: MetricsRegistry;
@@ -36,7 +35,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
       .send(`${pending.join('\n')}\n`);
   });
   server.get('/metrics', (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(metrics.render()));
-  await server.listen({ port: options.port, ...(options.ip === undefined ? {} : { host: options.ip }) });
+  await server.listen({ port: options.port, host: options.ip });
   const bound = server.server.address() as AddressInfo;
   const address = { ip: bound.address, port: bound.port };
   options.log.info({ ...address }, 'admin server listens');

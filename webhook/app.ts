@@ -33,8 +33,6 @@ import { type AdmissionServer, everyAddress, startAdmissionServer } from './serv
 
 const SERVICE_NAME = 'nodemesh-webhook';
 const LATENCY_BOUNDS_MS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
-/** How often the reason why a watch has no list yet is written into readiness. */
-const SYNC_REPORT_MS = 1_000;
 
 export interface WebhookOptions {
   readonly config: WebhookConfig;
@@ -82,7 +80,6 @@ class Webhook {
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
   readonly #reviewer: Reviewer;
-  readonly #reports: NodeJS.Timeout[] = [];
   #server: AdmissionServer | undefined;
   #adminServer: AdminServer | undefined;
 
@@ -130,7 +127,7 @@ class Webhook {
   async start(): Promise<RunningWebhook> {
     const { config, log, metrics, readiness } = this.#options;
     readiness.block('listeners', 'not all ports listen yet');
-    readiness.block('certificate', 'the Secret with the certificates has not been read yet');
+    readiness.block('certificate', () => this.#certificates.failure ?? 'the Secret with them has not been read yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
     const errors = metrics.counter('admission_errors_total', 'Requests that got no review for an answer', ['status']);
     this.#adminServer = await startAdminServer({
@@ -157,7 +154,6 @@ class Webhook {
 
   /** Closes everything at once. */
   async close(): Promise<void> {
-    for (const report of this.#reports) clearInterval(report);
     this.#auto?.stop();
     await Promise.all([this.#certificates.stop(), this.#caBundle.stop()]);
     await Promise.all([this.#namespaces, this.#configurations, this.#nodes].map((reflector) => reflector?.stop()));
@@ -189,11 +185,6 @@ class Webhook {
       if (this.#configurations.synced) void this.#caBundle.check();
     });
     this.#configurations.onChange(() => void this.#caBundle.check());
-    this.#reportUntil(
-      'certificate',
-      () => this.#certificates.current !== undefined,
-      () => this.#certificates.failure,
-    );
     this.#followUntilSynced('namespaces', this.#namespaces);
     // Its list may be empty, which is no change: the look that says so is made here.
     this.#followUntilSynced('webhookConfiguration', this.#configurations, () => void this.#caBundle.check());
@@ -209,12 +200,7 @@ class Webhook {
 
   #followUntilSynced(name: string, reflector: Watch, whenSynced: () => void = () => {}): void {
     const { readiness } = this.#options;
-    readiness.block(name, 'not listed yet');
-    this.#reportUntil(
-      name,
-      () => reflector.synced,
-      () => reflector.failure,
-    );
+    readiness.block(name, () => reflector.failure ?? 'not listed yet');
     reflector.whenSynced().then(
       () => {
         readiness.clear(name);
@@ -223,17 +209,6 @@ class Webhook {
       () => {}, // stopped before
     );
     reflector.start();
-  }
-
-  /** Until something is there, keeps readiness saying why it is not. */
-  #reportUntil(name: string, there: () => boolean, failure: () => string | undefined): void {
-    const report = setInterval(() => {
-      if (there()) return clearInterval(report);
-      const why = failure();
-      if (why !== undefined) this.#options.readiness.block(name, why);
-    }, SYNC_REPORT_MS);
-    report.unref();
-    this.#reports.push(report);
   }
 
   #knownNodes(): NodeAddresses[] {

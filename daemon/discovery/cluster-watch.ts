@@ -9,7 +9,7 @@ import type { MetricsRegistry } from '../../lib/metrics.ts';
 import type { Readiness } from '../../lib/readiness.ts';
 import type { ClusterState } from './cluster-state.ts';
 
-const BACKOFF = { minMs: 800, maxMs: 30_000 };
+const BACKOFF = { minMs: 800, maxMs: 10_000 };
 const WAITING = 'the first list has not been read yet';
 
 export interface ClusterWatchOptions {

@@ -42,12 +42,8 @@ async function listWithLimit<T>(request: ListRequest<T>, limit: number): Promise
   let token = '';
   for (;;) {
     const query = token === '' ? paging : { ...paging, continue: token };
-    const { metadata, items } = (await api.request({
-      method: 'GET',
-      path: path(query),
-      timeoutMs,
-      signal,
-    })) as ListPage;
+    const answer = await api.request({ method: 'GET', path: path(query), timeoutMs, signal });
+    const { metadata, items } = asPage(answer, request);
     for (const item of items ?? []) {
       const object = trim(item);
       if (object !== undefined) objects.set(objectKey(item), object);
@@ -60,8 +56,16 @@ async function listWithLimit<T>(request: ListRequest<T>, limit: number): Promise
 /** Something between may answer 200 with anything; taken for an empty list, it would make everything known disappear. */
 function asPage<T>(answer: unknown, { api, path }: ListRequest<T>): ListPage {
   const { metadata, items } = (answer ?? {}) as Partial<ListPage>;
-  if (typeof metadata?.resourceVersion === 'string' && metadata.resourceVersion !== '' && (items === null || Array.isArray(items))) {
+  if (
+    typeof metadata?.resourceVersion === 'string' &&
+    metadata.resourceVersion !== '' &&
+    (items === null || Array.isArray(items))
+  ) {
     return { metadata, items };
   }
-  throw new KubernetesError(200, 'NotAList', `GET ${api.server}${path({})}: the answer is no list; is this an API server?`);
+  throw new KubernetesError(
+    200,
+    'NotAList',
+    `GET ${api.server}${path({})}: the answer is no list; is this an API server?`,
+  );
 }
