@@ -228,7 +228,7 @@ export class Reflector<T> {
     clearImmediate(this.#flush);
     this.#flush = undefined;
     const changes = this.#cache.takeChanges();
-    if (changes.length === 0) return;
+    if (changes.length === 0 || this.#abort.signal.aborted) return;
     for (const listener of this.#listeners) {
       try {
         listener(changes);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { applyPatch, type Operation } from 'rfc6902';
+import fastJsonPatch, { type Operation } from 'fast-json-patch';
 import { FailedCall, messageOf, postReview, type Target } from './admission-call.ts';
 import { ApiError, badRequest } from './api-error.ts';
 import { isObject } from './merge.ts';
@@ -225,10 +225,13 @@ function patched(webhook: string, object: ApiObject, { patchType, patch }: Admis
 /** Applies a JSON patch (RFC 6902); gives a new object. Throws ApiError 400 where the patch does not apply. */
 export function jsonPatch(object: ApiObject, operations: unknown): ApiObject {
   if (!Array.isArray(operations)) throw badRequest('a JSON patch is an array of operations');
-  const result = structuredClone(object);
-  const failures = applyPatch(result, operations as Operation[]);
-  failures.forEach((failure, i) => {
-    if (failure !== null) throw badRequest(`JSON patch, operation ${i} (${operations[i]?.path}): ${failure.message}`);
-  });
-  return result;
+  const validate = true;
+  const mutate = false;
+  try {
+    return fastJsonPatch.applyPatch(object, operations as Operation[], validate, mutate).newDocument;
+  } catch (error) {
+    const { index, name } = error as { index?: number; name?: string };
+    const at = index === undefined ? '' : `, operation ${index} (${operations[index]?.path})`;
+    throw badRequest(`JSON patch${at}: ${name ?? messageOf(error)}`);
+  }
 }

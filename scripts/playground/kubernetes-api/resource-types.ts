@@ -91,7 +91,7 @@ export function apiVersionOf(group: string, version: string): string {
 
 /** Takes a URL's path; gives what it names, or undefined where the API has no such path. */
 export function parseResourcePath(pathname: string, types: readonly ResourceType[]): ResourcePath | undefined {
-  const [root, ...parts] = pathname.slice(1).split('/').map(decodeURIComponent);
+  const [root, ...parts] = decodeSegments(pathname);
   if (root !== 'api' && root !== 'apis') return undefined;
   const group = root === 'api' ? '' : (parts.shift() ?? '');
   const version = parts.shift() ?? '';
@@ -105,6 +105,15 @@ export function parseResourcePath(pathname: string, types: readonly ResourceType
   if (type.namespaced && namespace === undefined && name !== undefined) return undefined;
   if (subresource !== undefined && !(subresource === 'status' && type.hasStatus)) return undefined;
   return { type, version, namespace, name, subresource };
+}
+
+/** A path that is not well encoded names nothing. */
+function decodeSegments(pathname: string): string[] {
+  try {
+    return pathname.slice(1).split('/').map(decodeURIComponent);
+  } catch {
+    return [];
+  }
 }
 
 /** The path of an object's collection from the object itself, or undefined for a type that the API does not know. */

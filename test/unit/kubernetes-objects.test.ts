@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ObjectCache, objectKey } from '../../lib/kubernetes/object-cache.ts';
+import { trimPod } from '../../lib/kubernetes/pod.ts';
+import { trimService } from '../../lib/kubernetes/service.ts';
+
+const metadata = { name: 'world', namespace: 'shop', uid: 'u1' };
+
+test('service: what the API leaves out has its defaults', () => {
+  const spec = { clusterIP: '10.96.0.7', ports: [{ port: 80 }, { name: 'dns', port: 53, protocol: 'UDP' }] };
+  assert.deepEqual(trimService({ metadata, spec } as never), {
+    namespace: 'shop',
+    name: 'world',
+    clusterIPs: ['10.96.0.7'],
+    type: 'ClusterIP',
+    externalName: undefined,
+    ports: [{ name: '', port: 80, targetPort: 80, appProtocol: undefined }],
+    publishNotReadyAddresses: false,
+    headless: false,
+  });
+});
+
+test('service: headless has no cluster addresses, dual stack has two', () => {
+  const headless = trimService({ metadata, spec: { clusterIP: 'None', clusterIPs: ['None'] } } as never);
+  assert.ok(headless.headless);
+  assert.deepEqual(headless.clusterIPs, []);
+  const clusterIPs = ['10.96.0.7', 'fd00::7'];
+  assert.deepEqual(
+    trimService({ metadata, spec: { clusterIP: '10.96.0.7', clusterIPs } } as never).clusterIPs,
+    clusterIPs,
+  );
+});
+
+test('service: an external name counts for its own type only', () => {
+  const externalName = 'db.example.com';
+  assert.equal(
+    trimService({ metadata, spec: { type: 'ExternalName', externalName } } as never).externalName,
+    externalName,
+  );
+  assert.equal(trimService({ metadata, spec: { type: 'ClusterIP', externalName } } as never).externalName, undefined);
+});
+
+test('pod: scheduled, running, ready', () => {
+  const spec = { nodeName: 'node-1', serviceAccountName: 'default' };
+  const conditions = [
+    { type: 'Initialized', status: 'True' },
+    { type: 'Ready', status: 'True' },
+  ];
+  const status = { phase: 'Running', podIP: '10.0.0.1', podIPs: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }], conditions };
+  assert.deepEqual(trimPod({ metadata: { ...metadata, labels: { app: 'w' } }, spec, status } as never), {
+    namespace: 'shop',
+    name: 'world',
+    uid: 'u1',
+    ips: ['10.0.0.1', 'fd00::1'],
+    nodeName: 'node-1',
+    hostNetwork: false,
+    phase: 'Running',
+    serviceAccount: 'default',
+    terminating: false,
+    ready: true,
+    labels: { app: 'w' },
+  });
+});
+
+test('pod: just created, then deleted', () => {
+  const created = trimPod({ metadata, spec: {} } as never);
+  assert.deepEqual([created.ips, created.nodeName, created.phase, created.ready], [[], undefined, 'Pending', false]);
+  const deletionTimestamp = '2026-01-01T00:00:00Z';
+  assert.ok(trimPod({ metadata: { ...metadata, deletionTimestamp }, spec: {} } as never).terminating);
+});
+
+test('object cache: changes of one object between two looks are one change', () => {
+  const cache = new ObjectCache<number>();
+  cache.set('a', 1);
+  cache.set('b', 1);
+  cache.set('a', 2);
+  assert.deepEqual(cache.takeChanges(), [
+    { key: 'a', object: 2, previous: undefined },
+    { key: 'b', object: 1, previous: undefined },
+  ]);
+  cache.set('a', undefined);
+  cache.set('a', 3);
+  assert.deepEqual(cache.takeChanges(), [{ key: 'a', object: 3, previous: 2 }]);
+  assert.deepEqual(cache.takeChanges(), []);
+});
+
+test('object cache: what is the same after all is no change', () => {
+  const cache = new ObjectCache<{ readonly ips: readonly string[] }>();
+  cache.set('a', { ips: ['1'] });
+  cache.takeChanges();
+  cache.set('a', { ips: ['2'] });
+  cache.set('a', { ips: ['1'] });
+  cache.set('gone', { ips: [] });
+  cache.set('gone', undefined);
+  assert.deepEqual(cache.takeChanges(), []);
+});
+
+test('object cache: replacing everything tells the difference', () => {
+  const cache = new ObjectCache<number>();
+  cache.replace(
+    new Map([
+      ['a', 1],
+      ['b', 1],
+      ['c', 1],
+    ]),
+  );
+  cache.takeChanges();
+  cache.replace(
+    new Map([
+      ['b', 1],
+      ['c', 2],
+      ['d', 1],
+    ]),
+  );
+  assert.deepEqual(cache.takeChanges(), [
+    { key: 'a', object: undefined, previous: 1 },
+    { key: 'c', object: 2, previous: 1 },
+    { key: 'd', object: 1, previous: undefined },
+  ]);
+  assert.deepEqual([...cache.items.keys()], ['b', 'c', 'd']);
+});
+
+test('object cache: keys of namespaced and cluster-wide objects', () => {
+  assert.equal(objectKey({ metadata }), 'shop/world');
+  assert.equal(objectKey({ metadata: { name: 'node-1' } }), 'node-1');
+});
