@@ -1,0 +1,62 @@
+/**
+ * `npm run build`: bundles each process to one file in dist/app, which the image carries as /app. Bundles start in a fraction
+ * of the time and memory that the same code takes from node_modules.
+ */
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'esbuild';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OUT = `${ROOT}dist/app`;
+
+/** Bundle → where its source starts. */
+const BUNDLES = {
+  daemon: 'daemon/main.ts',
+  webhook: 'webhook/main.ts',
+  nodemesh: 'cli/main.ts',
+  helloworld: 'manifests/examples/helloworld.ts',
+  'kubernetes-client': '@kubernetes/client-node',
+};
+
+/** Some dependencies are CommonJS and `require` Node's own modules, which an ES module has to provide by itself. */
+const REQUIRE = `import { createRequire as __createRequire } from 'node:module';
+const require = __createRequire(import.meta.url);`;
+
+/** What is imported on demand stays a file of its own, so that nobody parses 20 MB who does not need them. */
+const ownBundles: Plugin = {
+  name: 'own-bundles',
+  setup({ onResolve }) {
+    onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './kubernetes-client.js', external: true } : undefined,
+    );
+    onResolve({ filter: /^\.\.\/\w+\/main\.ts$/ }, ({ path }) => ({
+      path: `./${path.split('/')[1]}.js`,
+      external: true,
+    }));
+    // The playground starts processes from the sources: it is for a clone, and not in the image.
+    onResolve({ filter: /playground\/main\.ts$/ }, ({ path }) => ({ path, external: true }));
+  },
+};
+
+await rm(OUT, { recursive: true, force: true });
+await mkdir(OUT, { recursive: true });
+await build({
+  absWorkingDir: ROOT,
+  entryPoints: BUNDLES,
+  outdir: OUT,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  plugins: [ownBundles],
+  banner: { js: REQUIRE },
+  keepNames: true, // error and class names stay readable in logs
+  sourcemap: false,
+  legalComments: 'linked',
+  logLevel: 'warning',
+});
+await writeFile(`${OUT}/package.json`, '{"type": "module"}\n');
+for (const name of Object.keys(BUNDLES)) {
+  const { size } = await stat(`${OUT}/${name}.js`);
+  console.log(`dist/app/${name}.js  ${Math.round(size / 1024)} KiB`);
+}
