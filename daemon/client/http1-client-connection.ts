@@ -4,7 +4,7 @@ import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import { findHead } from '../http/head-reader.ts';
-import { type Framing, parseResponseHead } from '../http/message-head.ts';
+import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 
 /** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
@@ -24,8 +24,33 @@ export interface ConnectionOwner {
   onGone(connection: Http1ClientConnection): void;
 }
 
+/** What forwarding needs of the connection that it sends a request on. */
+export interface UpstreamConnection {
+  send(method: string, headText: string, framing: Framing, sink: ResponseSink): void;
+  write(piece: Buffer): boolean;
+  flush(): void;
+  end(trailers: FieldList): void;
+  resume(): void;
+  abort(): void;
+}
+
+/** Connects to a server; a node that is down says nothing, so that only the time-out tells. */
+export function connectTo(address: ServerAddress): Socket {
+  const { ip, port } = address;
+  const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+  const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
+  socket.once('connect', () => clearTimeout(timer));
+  socket.once('close', () => clearTimeout(timer));
+  return socket;
+}
+
+/** `10.0.0.1:80`, IPv6 in brackets. */
+export function addressText({ ip, port }: ServerAddress): string {
+  return `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+}
+
 /** One connection to a server: one request at a time, never reused in a state that is not certain. */
-export class Http1ClientConnection {
+export class Http1ClientConnection implements UpstreamConnection {
   readonly address: ServerAddress;
   /** When it last became idle, ms of the owner's clock. */
   idleSince = 0;
@@ -46,21 +71,18 @@ export class Http1ClientConnection {
   #answerBegun = false;
   #failure: Error | undefined;
   #gone = false;
-  #connectTimer: NodeJS.Timeout | undefined;
 
   constructor(address: ServerAddress, owner: ConnectionOwner) {
     this.address = address;
     this.#owner = owner;
-    const socket = connect({ host: address.ip, port: address.port, noDelay: true, keepAlive: true });
+    const socket = connectTo(address);
     this.#socket = socket;
-    this.#connectTimer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
     socket.on('connect', () => {
       this.#connected = true;
-      clearTimeout(this.#connectTimer);
     });
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
-    socket.on('drain', () => this.#sink?.onUpstreamWritable());
-    socket.on('end', () => this.#onEnd());
+    socket.on('data', this.#onData);
+    socket.on('drain', this.#onDrain);
+    socket.on('end', this.#onEnd);
     socket.on('error', (error: Error) => {
       this.#failure = error;
     });
@@ -142,7 +164,9 @@ export class Http1ClientConnection {
     this.#socket.destroy();
   }
 
-  #onData(bytes: Buffer): void {
+  readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
+
+  readonly #onData = (bytes: Buffer): void => {
     if (this.#sink === undefined) {
       // Nobody asked: a late answer here would be given to the wrong request.
       this.#socket.destroy();
@@ -161,7 +185,7 @@ export class Http1ClientConnection {
       return;
     }
     sink.onReadDone();
-  }
+  };
 
   #consume(bytes: Buffer, sink: ResponseSink): void {
     let at = 0;
@@ -189,7 +213,11 @@ export class Http1ClientConnection {
       return undefined;
     }
     const head = parseResponseHead(found.text, this.#method);
-    if (head.status === 101) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
+    if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
+      if (!sink.asksForTunnel) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
+      this.#openTunnel(head, bytes.subarray(found.bodyOffset), sink);
+      return undefined;
+    }
     if (head.status < 200) {
       sink.onInformation(head);
       return found.bodyOffset;
@@ -199,6 +227,15 @@ export class Http1ClientConnection {
     this.#body = new BodyReader(head.framing);
     sink.onAnswer(head);
     return found.bodyOffset;
+  }
+
+  #openTunnel(head: ResponseHead, early: Buffer, sink: ResponseSink): void {
+    const socket = this.#socket;
+    this.#sink = undefined;
+    socket.off('data', this.#onData);
+    socket.off('drain', this.#onDrain);
+    socket.off('end', this.#onEnd);
+    sink.onTunnel(head, { socket, early: early.length === 0 ? undefined : early });
   }
 
   #endAnswer(nothingFollows: boolean): void {
@@ -218,17 +255,16 @@ export class Http1ClientConnection {
     sink?.onAnswerEnd(trailers);
   }
 
-  #onEnd(): void {
+  readonly #onEnd = (): void => {
     if (this.#sink !== undefined && this.#body?.endsWithConnection === true) {
       this.#keepAlive = false;
       this.#endAnswer(true);
       return;
     }
     this.#socket.destroy();
-  }
+  };
 
   #onClose(): void {
-    clearTimeout(this.#connectTimer);
     this.#gone = true;
     this.#owner.onGone(this);
     if (this.#sink !== undefined) this.#fail(this.#failure);
@@ -249,7 +285,7 @@ export class Http1ClientConnection {
 
   #explain(cause: unknown): ProxyError {
     if (cause instanceof ProxyError) return cause;
-    const where = `${this.address.ip.includes(':') ? `[${this.address.ip}]` : this.address.ip}:${this.address.port}`;
+    const where = addressText(this.address);
     const why = cause instanceof Error ? cause.message : 'closed';
     if (!this.#connected) return new ProxyError('connect_failed', `no connection to ${where} (${why})`);
     return new ProxyError(

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FieldList } from './fields.ts';
 import type { Framing, RequestHead, ResponseHead } from './message-head.ts';
 import type { ProxyError } from './proxy-error.ts';
@@ -38,6 +39,19 @@ export interface ExchangeWatcher {
   onCallerWritable(): void;
 }
 
+/** A connection that no longer carries messages of its own but bytes, after a switch of protocols or a CONNECT. */
+export interface OpenedTunnel {
+  readonly socket: Socket;
+  /** What has arrived already and belongs to the tunnel. */
+  readonly early: Buffer | undefined;
+}
+
+/** The caller's side of one. */
+export interface CallerTunnel extends OpenedTunnel {
+  /** Turns it back: `bytes`, and what follows, are requests again. */
+  readRequests(bytes: Buffer): void;
+}
+
 export interface Exchange {
   readonly request: RequestHead;
   readonly caller: Caller;
@@ -51,6 +65,8 @@ export interface Exchange {
   /** A 1xx answer; dropped where the caller cannot understand it (HTTP/1.0). */
   inform(status: number, reason: string, fieldLines: string): void;
   respond(answer: Answer): void;
+  /** Answers 101 or a CONNECT's 2xx, and gives up the connection to whoever asked. Instead of `respond`. */
+  openTunnel(status: number, reason: string, fieldLines: string): CallerTunnel;
   /** Gives false when the caller is slower than the answer: wait for `onCallerWritable`. */
   writeBody(piece: Buffer): boolean;
   endBody(trailers: FieldList): void;
@@ -64,6 +80,10 @@ export interface Exchange {
 
 /** Takes the answer to one request that was sent upstream. After `onAnswerEnd` or `onUpstreamError` nothing more comes. */
 export interface ResponseSink {
+  /** Whether the request asked for a tunnel: CONNECT, or a switch of protocols. Otherwise an answer that opens one is an error. */
+  readonly asksForTunnel: boolean;
+  /** 101, or a CONNECT's 2xx: the connection is the sink's from here on, and nothing more comes from it here. */
+  onTunnel(head: ResponseHead, tunnel: OpenedTunnel): void;
   /** A 1xx answer; the final one follows (RFC 9110 §15.2). */
   onInformation(head: ResponseHead): void;
   onAnswer(head: ResponseHead): void;

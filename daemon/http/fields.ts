@@ -25,6 +25,7 @@ export const FieldClass = {
   /** End to end, and not to be stripped by naming it in `Connection` (it would change who is speaking, or the framing). */
   protected: 13,
   upgrade: 14,
+  maxForwards: 15,
 } as const;
 export type FieldClass = (typeof FieldClass)[keyof typeof FieldClass];
 
@@ -43,6 +44,7 @@ const KNOWN_FIELDS = new Map<string, FieldClass>([
   ['content-length', FieldClass.contentLength],
   ['expect', FieldClass.expect],
   ['via', FieldClass.via],
+  ['max-forwards', FieldClass.maxForwards],
   ['authorization', FieldClass.protected],
   ['cookie', FieldClass.protected],
   ['set-cookie', FieldClass.protected],
@@ -119,6 +121,7 @@ export function forwardedFieldLines(
       case FieldClass.protected:
       case FieldClass.via:
       case FieldClass.expect:
+      case FieldClass.maxForwards:
         break;
       case FieldClass.l5d:
         if (filter.dropL5d) continue;

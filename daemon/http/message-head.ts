@@ -33,6 +33,8 @@ export interface RequestHead extends MessageHead {
   readonly host: string | undefined;
   readonly expectsContinue: boolean;
   readonly acceptsTrailers: boolean;
+  /** The protocol that the client asks to switch to (RFC 9110 §7.8), as written; undefined where it does not, or may not. */
+  readonly upgrade: string | undefined;
 }
 
 export interface ResponseHead extends MessageHead {
@@ -61,6 +63,7 @@ class MessageFacts {
   expect: string | undefined;
   te: string | undefined;
   keepAlive: string | undefined;
+  upgrade: string | undefined;
 
   add(name: string, value: string): void {
     const fieldClass = classifyField(name);
@@ -94,6 +97,9 @@ class MessageFacts {
       case FieldClass.keepAlive:
         this.keepAlive = value;
         break;
+      case FieldClass.upgrade:
+        this.upgrade = this.upgrade === undefined ? value : `${this.upgrade}, ${value}`;
+        break;
       default:
     }
   }
@@ -125,6 +131,10 @@ export function parseRequestHead(text: string): RequestHead {
   if (facts.expect !== undefined && facts.expect.toLowerCase() !== '100-continue') {
     throw new ProxyError('bad_expectation', `the expectation "${facts.expect}" is not known`);
   }
+  const framing = requestFraming(facts, minorVersion);
+  if (method === 'CONNECT' && framing !== NO_BODY) {
+    throw new ProxyError('bad_request', 'a CONNECT request has no content (RFC 9110 §9.3.6)');
+  }
   return {
     method,
     target,
@@ -133,10 +143,11 @@ export function parseRequestHead(text: string): RequestHead {
     classes: facts.classes,
     connectionOptions: facts.connectionOptions,
     keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
-    framing: requestFraming(facts, minorVersion),
+    framing,
     host: facts.host,
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
     acceptsTrailers: facts.te !== undefined && listMembers(facts.te).includes('trailers'),
+    upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
   };
 }
 
@@ -216,6 +227,12 @@ function parseVersion(text: string): number {
   throw new ProxyError('bad_request', 'the request line does not end in "HTTP/1.1"');
 }
 
+/** An upgrade to h2c is not passed on: RFC 9113 has dropped it, and the next hop may be another kind of connection. */
+function askedUpgrade(facts: MessageFacts): string | undefined {
+  if (facts.upgrade === undefined || !facts.connectionOptions.includes('upgrade')) return undefined;
+  return listMembers(facts.upgrade).includes('h2c') ? undefined : facts.upgrade;
+}
+
 function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
   if (options.includes('close')) return false;
   return minorVersion === 1 || options.includes('keep-alive');
@@ -260,6 +277,7 @@ function requestFraming(facts: MessageFacts, minorVersion: number): Framing {
 
 function responseFraming(facts: MessageFacts, status: number, requestMethod: string): Framing {
   const { transferEncoding, contentLength } = facts;
+  if (requestMethod === 'CONNECT' && status >= 200 && status < 300) return NO_BODY; // framing fields are ignored there
   if (transferEncoding !== undefined && contentLength !== undefined) {
     throw new ProxyError('bad_response', 'both Content-Length and Transfer-Encoding are given');
   }

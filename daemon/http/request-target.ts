@@ -24,6 +24,7 @@ const SCHEME = /^([A-Za-z][0-9A-Za-z+.-]*):\/\//;
  * for byte. Throws ProxyError bad_request or https_target.
  */
 export function splitRequestTarget(method: string, target: string, host: string | undefined): RequestTarget {
+  if (method === 'CONNECT') return { authority: connectAuthority(target), path: target };
   if (target.startsWith('/')) return { authority: host ?? '', path: target };
   if (target === '*') {
     if (method !== 'OPTIONS') throw new ProxyError('bad_request', 'the target "*" is for OPTIONS alone');
@@ -40,6 +41,14 @@ export function splitRequestTarget(method: string, target: string, host: string 
   if (end === -1) return { authority: rest, path: method === 'OPTIONS' ? '*' : '/' };
   const path = rest.slice(end);
   return { authority: rest.slice(0, end), path: path.startsWith('/') ? path : `/${path}` };
+}
+
+/** CONNECT has an authority-form target with a port, always (RFC 9112 §3.2.3). */
+function connectAuthority(target: string): string {
+  if (parseAuthority(target).port === undefined) {
+    throw new ProxyError('bad_authority', `the target of CONNECT, "${target.slice(0, 128)}", has no port`);
+  }
+  return target;
 }
 
 /**

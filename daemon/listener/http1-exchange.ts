@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
-import type { Answer, BodySink, Caller, Exchange, ExchangeWatcher } from '../http/exchange.ts';
+import type { Answer, BodySink, Caller, CallerTunnel, Exchange, ExchangeWatcher } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
@@ -17,6 +17,8 @@ export interface ExchangeConnection {
   readonly caller: Caller;
   /** Whether the connection may serve another request after this one, as far as the connection itself is concerned. */
   readonly persistent: boolean;
+  /** Lets go of the socket: the exchange's answer has made a tunnel of it. */
+  releaseSocket(exchange: Http1Exchange): CallerTunnel;
   /** The answer is complete; `reusable` says whether the next request may follow on this connection. */
   exchangeAnswered(exchange: Http1Exchange, reusable: boolean): void;
 }
@@ -124,6 +126,14 @@ export class Http1Exchange implements Exchange {
     if (!this.#reusable) head += 'Connection: close\r\n';
     else if (request.minorVersion === 0) head += 'Connection: keep-alive\r\n';
     this.#held = `${head}\r\n`;
+  }
+
+  openTunnel(status: number, reason: string, fieldLines: string): CallerTunnel {
+    this.#answered = true;
+    this.#answerEnded = true;
+    const tunnel = this.#connection.releaseSocket(this);
+    tunnel.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
+    return tunnel;
   }
 
   writeBody(piece: Buffer): boolean {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Caller, ExchangeHandler } from '../http/exchange.ts';
+import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
 import { findHead } from '../http/head-reader.ts';
 import { parseRequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -39,6 +39,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   #consuming = false;
   #callerEnded = false;
   #closing = false;
+  /** The socket is a tunnel's: nothing is read, timed or closed here. */
+  #released = false;
   #waitingSince: number;
   #timer: NodeJS.Timeout | undefined;
 
@@ -47,11 +49,37 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.caller = caller;
     this.#host = host;
     this.#waitingSince = host.now();
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
-    socket.on('drain', () => this.#exchange?.watcher.onCallerWritable());
-    socket.on('end', () => this.#onEnd());
     socket.on('error', () => {}); // 'close' follows and says all
     socket.on('close', () => this.#onClose());
+    this.#attach();
+  }
+
+  #attach(): void {
+    this.socket.on('data', this.#onData);
+    this.socket.on('drain', this.#onDrain);
+    this.socket.on('end', this.#onEnd);
+  }
+
+  releaseSocket(exchange: Http1Exchange): CallerTunnel {
+    const { socket } = this;
+    this.#released = true;
+    if (this.#exchange === exchange) this.#exchange = undefined;
+    this.#clearTimer();
+    socket.off('data', this.#onData);
+    socket.off('drain', this.#onDrain);
+    socket.off('end', this.#onEnd);
+    const early = this.#unread;
+    this.#unread = undefined;
+    return { socket, early, readRequests: (bytes) => this.#readRequests(bytes) };
+  }
+
+  /** A tunnel's bytes turn out to be requests: the connection goes on with them. */
+  #readRequests(bytes: Buffer): void {
+    this.#released = false;
+    this.#waitingSince = this.#host.now();
+    this.#attach();
+    this.#onData(bytes);
+    this.socket.resume();
   }
 
   get persistent(): boolean {
@@ -64,7 +92,7 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
   sweep(now: number): void {
-    if (this.#exchange !== undefined || this.#closing) return;
+    if (this.#exchange !== undefined || this.#closing || this.#released) return;
     const waited = now - this.#waitingSince;
     if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
       this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
@@ -75,7 +103,7 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   /** Ends the connection as soon as no request is under way on it. */
   drain(): void {
-    if (this.idle && this.#unread === undefined) this.#close();
+    if (this.idle && this.#unread === undefined && !this.#released) this.#close();
   }
 
   destroy(): void {
@@ -102,7 +130,9 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (this.#exchange === undefined || !this.#exchange.bodyComplete) this.socket.resume();
   }
 
-  #onData(bytes: Buffer): void {
+  readonly #onDrain = (): void => this.#exchange?.watcher.onCallerWritable();
+
+  readonly #onData = (bytes: Buffer): void => {
     if (this.#closing) return;
     if (this.#unread === undefined) {
       if (this.#exchange === undefined) this.#waitingSince = this.#host.now();
@@ -112,7 +142,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     const joined = Buffer.concat([this.#unread, bytes]);
     this.#unread = undefined;
     this.#consume(joined);
-  }
+  };
 
   #consume(bytes: Buffer): void {
     this.#consuming = true;
@@ -189,7 +219,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#timer.unref();
   }
 
-  #onEnd(): void {
+  readonly #onEnd = (): void => {
     this.#callerEnded = true;
     const exchange = this.#exchange;
     if (exchange === undefined) {
@@ -206,7 +236,7 @@ export class Http1ServerConnection implements ExchangeConnection {
       }, HALF_CLOSED_GRACE_MS);
       this.#timer.unref();
     }
-  }
+  };
 
   #onClose(): void {
     this.#clearTimer();

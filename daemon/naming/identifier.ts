@@ -42,6 +42,17 @@ function qualified(name: string): ServiceName[] {
   return [{ hostname: first, service: second, namespace: third }];
 }
 
+/**
+ * A loopback authority as the calling pod means it: its own address, with the port as written. Clients that heed no
+ * `no_proxy` (BusyBox wget) ask the proxy for `http://localhost/`, where the proxy's own loopback is never meant. Undefined
+ * for any other authority.
+ */
+export function reflectLoopback(authority: string, callerAddress: string): string | undefined {
+  const match = /^(?:localhost\.?|127\.0\.0\.\d{1,3}|\[::1\])(:\d{1,5})?$/i.exec(authority);
+  if (match === null) return undefined;
+  return `${callerAddress.includes(':') ? `[${callerAddress}]` : callerAddress}${match[1] ?? ''}`;
+}
+
 /** The path of a name as linkerd writes it, for messages and logs: `/svc/world.shop`. */
 export function namePath(authority: Authority): string {
   return `/svc/${authority.host}${authority.port === undefined ? '' : `:${authority.port}`}`;

@@ -2,6 +2,7 @@ import { FieldClass, type FieldFilter, forwardedFieldLines, listMembers } from '
 import type { RequestHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { RequestTarget } from '../http/request-target.ts';
+import { decrementedMaxForwards } from './max-forwards.ts';
 
 /** A request may pass one daemon a few times and mean it (a pod that is itself a proxy); this often it is a loop. */
 const MAX_PASSAGES = 5;
@@ -22,8 +23,16 @@ export function forwardedHead(
   filter: FieldFilter,
 ): string {
   const start = `${request.method} ${target.path} HTTP/1.1\r\nHost: ${target.authority}\r\n`;
-  const head = forwardedFieldLines(start, request.fields, request.classes, request.connectionOptions, filter);
-  return `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
+  const maxForwards = decrementedMaxForwards(request);
+  const classes = maxForwards === undefined ? request.classes : withoutMaxForwards(request.classes);
+  const passed = forwardedFieldLines(start, request.fields, classes, request.connectionOptions, filter);
+  const head = maxForwards === undefined ? passed : passed + maxForwards;
+  const via = `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
+  return request.upgrade === undefined ? via : `${via}Connection: Upgrade\r\nUpgrade: ${request.upgrade}\r\n`;
+}
+
+function withoutMaxForwards(classes: readonly FieldClass[]): FieldClass[] {
+  return classes.map((one) => (one === FieldClass.maxForwards ? FieldClass.hopByHop : one));
 }
 
 /** Throws ProxyError loop where `Via` shows that the request has been here too often (RFC 9110 §7.6.3). */

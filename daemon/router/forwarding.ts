@@ -1,10 +1,20 @@
-import type { Http1ClientConnection } from '../client/http1-client-connection.ts';
-import type { BodySink, Exchange, ExchangeWatcher, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
+import type { UpstreamConnection } from '../client/http1-client-connection.ts';
+import { RawConnection } from '../client/raw-connection.ts';
+import type {
+  BodySink,
+  Exchange,
+  ExchangeWatcher,
+  OpenedTunnel,
+  ResponseSink,
+  UpstreamFailure,
+} from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { decideRetry, REPLAY_BYTES, retryDelayMs } from './retry.ts';
+import { splice } from './splice.ts';
+import { openByFirstBytes } from './tunnel-opening.ts';
 
 /** What all exchanges of a router share. */
 export interface ForwardingRules {
@@ -29,7 +39,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   readonly #rules: ForwardingRules;
   readonly #observer: ForwardingObserver;
   #hop: Hop | undefined;
-  #connection: Http1ClientConnection | undefined;
+  #connection: UpstreamConnection | undefined;
   #attempts = 0;
   #attemptStartedAt = 0;
   #tried: Set<Hop> | undefined;
@@ -91,6 +101,25 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   onInformation(head: ResponseHead): void {
     this.#exchange.inform(head.status, head.reason, this.#answerLines(head));
+  }
+
+  get asksForTunnel(): boolean {
+    const { method, upgrade } = this.#exchange.request;
+    return method === 'CONNECT' || upgrade !== undefined;
+  }
+
+  onTunnel(head: ResponseHead, upstream: OpenedTunnel): void {
+    const { method, upgrade } = this.#exchange.request;
+    const protocol = `Connection: Upgrade\r\nUpgrade: ${fieldValue(head.fields, 'upgrade') ?? upgrade}\r\n`;
+    const lines = this.#answerLines(head);
+    const caller = this.#exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
+    this.#connection = undefined;
+    this.#replay = undefined;
+    this.#finish(head.status);
+    const onEnded = () => this.#endAttempt(head.status);
+    // What is inside matters to the side that meets the application; a peer passes on what that side made of it.
+    if (method === 'CONNECT' && this.#rules.retriesElsewhere) openByFirstBytes(caller, upstream, onEnded);
+    else splice(caller, upstream, onEnded);
   }
 
   onAnswer(head: ResponseHead): void {
@@ -217,15 +246,20 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#hop = hop;
     this.#attemptStartedAt = this.#rules.now();
     hop.begin();
-    const connection = again === undefined ? hop.pool.take(hop.address) : hop.pool.open(hop.address);
-    this.#connection = connection;
     const { request } = this.#exchange;
+    const connection = this.#connectionFor(request.method, hop, again !== undefined);
+    this.#connection = connection;
     connection.send(request.method, this.#headText + hop.fieldLines, request.framing, this);
     if (this.#attempts === 1) return;
     for (const piece of this.#replay ?? []) connection.write(piece);
     if (this.#bodyEnded) connection.end(this.#trailers);
     else connection.flush();
     this.#exchange.resumeBody();
+  }
+
+  #connectionFor(method: string, hop: Hop, fresh: boolean): UpstreamConnection {
+    if (method === 'CONNECT' && !hop.peer) return new RawConnection(hop.address);
+    return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
   }
 
   /** Every pod has been tried: a moment later the cluster may know others, or one of them may be up. */
@@ -258,7 +292,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
 const NONE_TRIED: ReadonlySet<Hop> = new Set();
 
-function flushConnection(connection: Http1ClientConnection | undefined): void {
+function flushConnection(connection: UpstreamConnection | undefined): void {
   connection?.flush();
 }
 

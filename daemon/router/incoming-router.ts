@@ -11,6 +11,7 @@ import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules, meshErrorLines } from './forwarding.ts';
 import type { Hop, Route } from './hop.ts';
+import { answeredAsLastHop } from './max-forwards.ts';
 import { RouterObserver } from './router-observer.ts';
 
 const MAX_TARGETS = 4_096;
@@ -86,9 +87,9 @@ export class IncomingRouter {
     if (access !== undefined && !access.admits(caller.address)) {
       throw new ProxyError('not_local_pod', `${caller.address} is not among the allowedClients of the incoming router`);
     }
-    if (request.method === 'CONNECT') throw new ProxyError('not_implemented', 'the incoming router serves no CONNECT');
     const target = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, pseudonym);
+    if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller.address);
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);

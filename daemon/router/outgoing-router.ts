@@ -4,12 +4,14 @@ import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { splitRequestTarget } from '../http/request-target.ts';
 import type { EgressNames } from '../naming/egress-names.ts';
 import type { Binding } from '../naming/endpoint.ts';
+import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
-import type { Callers } from '../policy/callers.ts';
+import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
+import { answeredAsLastHop } from './max-forwards.ts';
 import { RouterObserver } from './router-observer.ts';
 
 const MAX_RESOLUTIONS = 4_096;
@@ -52,7 +54,7 @@ export class OutgoingRouter {
     try {
       const caller = this.#options.callers.known(exchange.caller.address);
       if (caller === undefined) this.#handleStranger(exchange);
-      else this.#route(exchange, caller.namespace);
+      else this.#route(exchange, caller);
     } catch (error) {
       this.#refuse(exchange, error);
     }
@@ -60,20 +62,20 @@ export class OutgoingRouter {
 
   #handleStranger(exchange: Exchange): void {
     this.#whenSettled(exchange, this.#options.callers.appear(exchange.caller.address), (caller) =>
-      this.#route(exchange, caller.namespace),
+      this.#route(exchange, caller),
     );
   }
 
-  #route(exchange: Exchange, podNamespace: string | undefined): void {
+  #route(exchange: Exchange, caller: KnownCaller): void {
     const { request } = exchange;
-    const namespace = podNamespace ?? namespaceOfProxyUser(fieldValue(request.fields, 'proxy-authorization'));
-    if (request.method === 'CONNECT') {
-      throw new ProxyError('not_implemented', 'CONNECT is not served here; ask for http:// names in absolute form');
-    }
+    const namespace = caller.namespace ?? namespaceOfProxyUser(fieldValue(request.fields, 'proxy-authorization'));
     const { authority, path } = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, this.#options.pseudonym);
+    if (answeredAsLastHop(exchange)) return;
     const headText = forwardedHead(request, { authority, path }, this.#options.pseudonym, this.#options.requestFilter);
-    const target = this.#resolve(authority, namespace);
+    // A pod without a namespace is none that is known by its address.
+    const reflected = caller.namespace === undefined ? undefined : reflectLoopback(authority, exchange.caller.address);
+    const target = this.#resolve(reflected ?? authority, namespace);
     if (target instanceof Promise) {
       this.#whenSettled(exchange, target, (found) => this.#forward(exchange, found, headText));
     } else {

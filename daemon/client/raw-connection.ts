@@ -1,0 +1,70 @@
+import type { Socket } from 'node:net';
+import type { ResponseSink } from '../http/exchange.ts';
+import { NO_BODY, type ResponseHead } from '../http/message-head.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+import { addressText, connectTo, type ServerAddress, type UpstreamConnection } from './http1-client-connection.ts';
+
+/** What a server would say that opens a tunnel, said for one that knows nothing of tunnels. */
+const OPENED: ResponseHead = {
+  status: 200,
+  reason: 'Connection Established',
+  minorVersion: 1,
+  fields: [],
+  classes: [],
+  connectionOptions: [],
+  keepAlive: true,
+  framing: NO_BODY,
+  keepAliveTimeoutS: undefined,
+};
+
+/**
+ * The end of a CONNECT: a plain connection to its destination. Takes the place of one that speaks HTTP, so that attempts
+ * and retries are the same; its answer is that the connection stands.
+ */
+export class RawConnection implements UpstreamConnection {
+  readonly #address: ServerAddress;
+  #socket: Socket | undefined;
+  #sink: ResponseSink | undefined;
+  #failure: Error | undefined;
+
+  constructor(address: ServerAddress) {
+    this.#address = address;
+  }
+
+  send(_method: string, _headText: string, _framing: unknown, sink: ResponseSink): void {
+    this.#sink = sink;
+    const socket = connectTo(this.#address);
+    this.#socket = socket;
+    socket.pause();
+    socket.on('error', (error) => {
+      this.#failure = error;
+    });
+    socket.on('close', () => this.#onClose());
+    socket.on('connect', () => {
+      const waiting = this.#sink;
+      this.#sink = undefined;
+      waiting?.onTunnel(OPENED, { socket, early: undefined });
+    });
+  }
+
+  write(): boolean {
+    return true;
+  }
+
+  flush(): void {}
+  end(): void {}
+  resume(): void {}
+
+  abort(): void {
+    this.#sink = undefined;
+    this.#socket?.destroy();
+  }
+
+  #onClose(): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    const why = this.#failure?.message ?? 'closed';
+    const error = new ProxyError('connect_failed', `no connection to ${addressText(this.#address)} (${why})`);
+    sink?.onUpstreamError({ error, beforeSending: true, onReusedConnection: false });
+  }
+}

@@ -1,0 +1,40 @@
+import type { Socket } from 'node:net';
+import type { OpenedTunnel } from '../http/exchange.ts';
+
+/**
+ * Joins two connections into one: bytes and half-closes pass both ways, each as fast as the other side takes them; when one
+ * is gone, so is the other. `onEnded` is called once, when both are.
+ */
+export function splice(one: OpenedTunnel, other: OpenedTunnel, onEnded: () => void): void {
+  let open = 2;
+  const closed = () => {
+    open -= 1;
+    if (open === 0) onEnded();
+  };
+  pump(one, other.socket, closed);
+  pump(other, one.socket, closed);
+}
+
+function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () => void): void {
+  from.setKeepAlive(true);
+  from.setTimeout(0);
+  from.on('data', (bytes: Buffer) => {
+    if (!to.write(bytes)) from.pause();
+  });
+  to.on('drain', () => from.resume());
+  from.on('end', () => to.end());
+  from.on('close', (broken: boolean) => {
+    if (broken) to.resetAndDestroy();
+    else to.destroySoon();
+    onClosed();
+  });
+  if (early !== undefined) to.write(early);
+  if (from.destroyed) {
+    to.destroySoon();
+    onClosed();
+  } else if (from.readableEnded) {
+    to.end();
+  } else {
+    from.resume();
+  }
+}
