@@ -21,6 +21,7 @@ import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
+import { EgressGuard } from './policy/egress-guard.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
@@ -204,7 +205,7 @@ class Daemon implements RunningDaemon {
       resolver: this.#resolver(),
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-        rules: () => ({ allowed: config.egress === 'allow', ownAddresses: [...this.#ownAddresses] }),
+        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address)),
         now,
       }),
       makeDestination: (binding) =>
@@ -233,7 +234,7 @@ class Daemon implements RunningDaemon {
     const hops = this.#hops(server);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
-      isPeer: (address) => this.#ownAddresses.has(address) || this.#gateways.some((gateways) => gateways.has(address)),
+      isPeer: (address) => this.#isDaemon(address),
       state: this.#state,
       nodeName,
       resolver: this.#resolver(),
@@ -274,6 +275,11 @@ class Daemon implements RunningDaemon {
   #rules(retriesElsewhere: boolean): ForwardingRules {
     const { now, random } = this.#options;
     return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, random };
+  }
+
+  /** Whether an address is this host's own, or that of another node's daemon. */
+  #isDaemon(address: string): boolean {
+    return this.#ownAddresses.has(address) || this.#gateways.some((gateways) => gateways.has(address));
   }
 
   #findOwnAddresses(): void {

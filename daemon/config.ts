@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
+import type { EgressConfig } from './policy/egress-guard.ts';
 
 /** Ports that a router listens on where its config names none (DESIGN §3). */
 const OUTGOING_PORT = 4140;
@@ -79,6 +80,17 @@ const namer = z.discriminatedUnion(
   },
 );
 
+const EGRESS_FORMS = 'give "allow", "deny", or a mapping with the keys default and allow';
+const egressDefault = z.enum(['allow', 'deny'], { error: 'give "allow" or "deny"' });
+const egress = z.strictObject({
+  default: egressDefault.default('deny'),
+  allow: z
+    .array(
+      z.string().refine(isDestination, 'give a name such as api.example.com or *.example.com, an address, or a CIDR'),
+    )
+    .default([]),
+});
+
 const schema = z.strictObject(
   {
     admin: z
@@ -91,7 +103,7 @@ const schema = z.strictObject(
     routers: z.array(router, { error: 'required: a list of at least one router' }).min(1, 'give at least one router'),
     namers: z.array(namer).optional(),
     kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),
-    egress: z.enum(['allow', 'deny'], { error: 'give "allow" or "deny"' }).default('allow'),
+    egress: z.union([egressDefault, egress], { error: EGRESS_FORMS }).default('allow'),
     logLevel: z.enum(LOG_LEVELS).default('info'),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'a mapping with the key "routers" is wanted' : undefined) },
@@ -125,7 +137,7 @@ export interface DaemonConfig {
   readonly fsRootDirs: readonly string[];
   /** Whether names are looked up in Kubernetes. */
   readonly kubernetes: { readonly clusterDomain: string } | undefined;
-  readonly egress: 'allow' | 'deny';
+  readonly egress: EgressConfig;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -179,7 +191,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     // linkerd consults the namer that is declared last first.
     fsRootDirs: namers.flatMap((n) => (n.kind === 'io.l5d.fs' ? [n.rootDir] : [])).reverse(),
     kubernetes: needsKubernetes ? raw.kubernetes : undefined,
-    egress: raw.egress,
+    egress: typeof raw.egress === 'string' ? { default: raw.egress, allow: [] } : raw.egress,
     logLevel: raw.logLevel,
   };
 }
@@ -252,6 +264,10 @@ function unknownNodeAddress(config: RawConfig, environment: DaemonEnvironment): 
     r.servers.flatMap((s, j) => (s.ip === 'node' ? [`routers[${i}].servers[${j}].ip`] : [])),
   );
   return [...(config.admin.ip === 'node' ? ['admin.ip'] : []), ...places].map((where) => ({ where, what }));
+}
+
+function isDestination(text: string): boolean {
+  return isIP(text) !== 0 || isCidr(text) || /^(?:\*\.)?[0-9a-z_-]+(?:\.[0-9a-z_-]+)*$/i.test(text);
 }
 
 function isCidr(text: string): boolean {

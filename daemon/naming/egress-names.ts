@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { ProxyError } from '../http/proxy-error.ts';
-import { type EgressRules, egressRefusal } from '../policy/egress-guard.ts';
+import type { EgressGuard } from '../policy/egress-guard.ts';
 import type { Binding, Endpoint } from './endpoint.ts';
 
 /** Time for which an answer of DNS is used; the system's resolver does not say how long it may be. */
@@ -10,7 +10,7 @@ const MAX_NAMES = 4_096;
 export interface EgressNamesOptions {
   /** All addresses of a name. Rejects with the resolver's error. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
-  readonly rules: () => EgressRules;
+  readonly guard: EgressGuard;
   readonly now: () => number;
 }
 
@@ -36,11 +36,11 @@ export class EgressNames {
   }
 
   async #lookUp(key: string, host: string, port: number): Promise<Binding> {
-    const rules = this.#options.rules();
-    if (!rules.allowed)
-      throw new ProxyError('egress_refused', `"${host}" is no Service, and the config says egress: deny`);
+    const { guard } = this.#options;
+    const refusal = guard.refusesName(host);
+    if (refusal !== undefined) throw new ProxyError('egress_refused', `"${host}": ${refusal}`);
     const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
-    const refusals = addresses.map((address) => egressRefusal(address, rules));
+    const refusals = addresses.map((address) => guard.refusesAddress(host, address));
     const open = addresses.filter((_, i) => refusals[i] === undefined);
     if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
     const endpoints: readonly Endpoint[] = open.map((ip) => ({

@@ -23,22 +23,64 @@ const GUARDED = NEVER.map(([address, prefix, family, why]) => {
   return { list, why };
 });
 
-export interface EgressRules {
-  readonly allowed: boolean;
-  /** Addresses of this host: its listeners and those of its kubelet are no destinations for pods. */
-  readonly ownAddresses: readonly string[];
+/** What the config says of destinations outside the cluster. */
+export interface EgressConfig {
+  /** For names and addresses that are not listed. */
+  readonly default: 'allow' | 'deny';
+  /** Names (`api.example.com`, `*.example.com`) and networks (addresses or CIDRs). */
+  readonly allow: readonly string[];
 }
 
-/**
- * Why an address may not be connected to for a pod; undefined where it may. To be asked of the address that is connected
- * to, after DNS, so that a name that resolves to it is refused as well.
- */
-export function egressRefusal(address: string, rules: EgressRules): string | undefined {
-  if (!rules.allowed) return 'the config says egress: deny';
-  const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
-  const family = isIP(plain) === 6 ? 'ipv6' : 'ipv4';
-  const guarded = GUARDED.find(({ list }) => list.check(plain, family));
-  if (guarded !== undefined) return `${plain} is ${guarded.why}`;
-  if (rules.ownAddresses.includes(plain)) return `${plain} is this node's own address`;
-  return undefined;
+/** Decides which destinations outside the cluster a pod may reach through its node's daemon. */
+export class EgressGuard {
+  readonly #default: 'allow' | 'deny';
+  readonly #names = new Set<string>();
+  readonly #suffixes: string[] = [];
+  readonly #networks = new BlockList();
+  readonly #isDaemon: (address: string) => boolean;
+
+  /** `isDaemon`: whether an address is this host's own, or another daemon's: their listeners and kubelets are no destinations. */
+  constructor(config: EgressConfig, isDaemon: (address: string) => boolean) {
+    this.#default = config.default;
+    this.#isDaemon = isDaemon;
+    for (const entry of config.allow) {
+      const [address = '', prefix] = entry.toLowerCase().split('/');
+      if (isIP(address) !== 0)
+        this.#networks.addSubnet(address, prefix === undefined ? bits(address) : Number(prefix), family(address));
+      else if (address.startsWith('*.')) this.#suffixes.push(address.slice(1));
+      else this.#names.add(address);
+    }
+  }
+
+  /** Why a name may not be asked for at all; undefined where it may, or where its addresses decide. */
+  refusesName(host: string): string | undefined {
+    if (this.#default === 'allow' || isIP(host) !== 0 || this.#listed(host)) return undefined;
+    return 'it is no Service, and the config does not list it under egress.allow';
+  }
+
+  /**
+   * Why an address may not be connected to for a pod that asked for `host`; undefined where it may. To be asked of the
+   * address that is connected to, after DNS, so that a name that resolves to a guarded one is refused as well.
+   */
+  refusesAddress(host: string, address: string): string | undefined {
+    const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+    if (this.#networks.check(plain, family(plain))) return undefined;
+    const guarded = GUARDED.find(({ list }) => list.check(plain, family(plain)));
+    if (guarded !== undefined) return `${plain} is ${guarded.why}`;
+    if (this.#isDaemon(plain)) return `${plain} is the address of a node`;
+    if (this.#default === 'allow' || this.#listed(host)) return undefined;
+    return `${plain} is not among the networks under egress.allow`;
+  }
+
+  #listed(host: string): boolean {
+    return this.#names.has(host) || this.#suffixes.some((suffix) => host.endsWith(suffix));
+  }
+}
+
+function family(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
+}
+
+function bits(address: string): number {
+  return isIP(address) === 6 ? 128 : 32;
 }

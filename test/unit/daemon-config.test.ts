@@ -52,7 +52,7 @@ describe('daemon config', () => {
       { kind: 'io.l5d.k8s.daemonset', namespace: 'default', port: 'incoming', service: 'l5d', fallback: 'direct' },
     ]);
     assert.deepEqual(
-      [config.admin.port, config.egress, config.kubernetes?.clusterDomain],
+      [config.admin.port, config.egress.default, config.kubernetes?.clusterDomain],
       [9990, 'allow', 'cluster.local'],
     );
   });
