@@ -218,6 +218,8 @@ class Daemon implements RunningDaemon {
               'no_gateway',
               `none of the ${count} endpoints of "${binding.service}" is on a node with a ready daemon`,
             ),
+          onPanic: () => this.#metrics.panics.with(binding.namespace, binding.service).inc(),
+          now,
           random,
         }),
       synced: () => this.#watch?.synced ?? true,
@@ -229,7 +231,7 @@ class Daemon implements RunningDaemon {
   }
 
   #incoming(server: ServerConfig, transform: Transform): ExchangeHandler {
-    const { environment, random } = this.#options;
+    const { environment, now, random } = this.#options;
     const { nodeName } = environment;
     const hops = this.#hops(server);
     return new IncomingRouter({
@@ -248,6 +250,8 @@ class Daemon implements RunningDaemon {
               'no_endpoints',
               `none of the ${count} endpoints of "${binding.service}" is on node ${nodeName}`,
             ),
+          onPanic: () => this.#metrics.panics.with(binding.namespace, binding.service).inc(),
+          now,
           random,
         }),
       makePodHop: (endpoint, of) => hops.toPod(endpoint, of),
@@ -264,6 +268,7 @@ class Daemon implements RunningDaemon {
       peerPool: this.#peerPool,
       metrics: this.#metrics,
       answerFilter: { dropL5d: server.clearContext },
+      random: this.#options.random,
     });
   }
 

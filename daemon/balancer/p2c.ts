@@ -1,25 +1,58 @@
-/** What the choice looks at: requests under way to this member. */
-export interface Loaded {
+/** What the choice looks at. Times are ms of one monotonic clock. */
+export interface Balanced {
+  /** Requests under way. */
   readonly outstanding: number;
+  /** Expected cost of one more request. */
+  load(now: number): number;
+  /** Whether it is out for its failures. */
+  readonly out: boolean;
+  /** Whether one that is out may get a request now, to see whether it has recovered; asks for it at most once. */
+  takeProbe(now: number): boolean;
 }
 
+/** As often as linkerd draws again where both drawn are out (`maxEffort`). */
+const MAX_EFFORT = 5;
+/** Loads nearer to each other than this are alike: requests under way decide, then chance. */
+const ALIKE = 1.5;
+/** How much the odds go with the loads beyond that: one of twice the load still gets a ninth of the draws of the two. */
+const ODDS_EXPONENT = 3;
+
 /**
- * Power of two choices (Mitzenmacher 2001; linkerd's `p2c`): two distinct members at random, the one with less under way.
- * A tie goes to the first drawn, which is random, so that idle members share alike. `excluded` members are left out.
+ * Power of two choices (Mitzenmacher 2001; linkerd's `p2c`): of two distinct members at random, most likely the one of lower
+ * load; never quite for certain, so that what is thought of the other can be corrected. Members that are out are passed over, but for a probe that is due; when draw after draw finds none that is in,
+ * so many are out that being out means nothing, and the last draw stands (`onPanic` is told). `excluded` members are left out.
  * `random` gives numbers in [0, 1). Gives undefined when no member is left.
  */
-export function pickTwoChoices<Member extends Loaded>(
+export function pickTwoChoices<Member extends Balanced>(
   members: readonly Member[],
+  now: number,
   random: () => number,
+  onPanic: () => void,
   excluded?: ReadonlySet<Member>,
 ): Member | undefined {
   const from = excluded === undefined || excluded.size === 0 ? members : members.filter((m) => !excluded.has(m));
   const size = from.length;
   if (size < 2) return from[0];
-  const first = Math.floor(random() * size);
-  const offset = Math.floor(random() * (size - 1));
-  const second = offset >= first ? offset + 1 : offset;
-  const a = from[first] as Member;
-  const b = from[second] as Member;
-  return b.outstanding < a.outstanding ? b : a;
+  let chosen: Member | undefined;
+  for (let effort = 0; effort < MAX_EFFORT; effort += 1) {
+    const first = Math.floor(random() * size);
+    const offset = Math.floor(random() * (size - 1));
+    const a = from[first] as Member;
+    const b = from[offset >= first ? offset + 1 : offset] as Member;
+    if (a.out && a.takeProbe(now)) return a;
+    if (b.out && b.takeProbe(now)) return b;
+    chosen = a.out === b.out ? better(a, b, now, random) : a.out ? b : a;
+    if (!chosen.out) return chosen;
+  }
+  onPanic();
+  return chosen;
+}
+
+function better<Member extends Balanced>(a: Member, b: Member, now: number, random: () => number): Member {
+  const loadA = a.load(now);
+  const loadB = b.load(now);
+  if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return b.outstanding < a.outstanding ? b : a;
+  const forA = loadB ** ODDS_EXPONENT;
+  const forB = loadA ** ODDS_EXPONENT;
+  return random() * (forA + forB) < forA ? a : b;
 }

@@ -1,4 +1,5 @@
 import { pickTwoChoices } from '../balancer/p2c.ts';
+import { RETRY_BUDGET, RetryBudget } from '../balancer/retry-budget.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
@@ -12,6 +13,10 @@ export interface DestinationOptions {
   readonly makeHop: (routed: RoutedEndpoint) => Hop;
   /** Why no endpoint is left after the transformers, though the name has `count` of them. */
   readonly allDropped: (count: number) => ProxyError;
+  /** So many endpoints are out for their failures that being out meant nothing for a pick. */
+  readonly onPanic: () => void;
+  /** Monotonic, ms. */
+  readonly now: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -28,6 +33,7 @@ export class Destination implements Route {
   #byKey = new Map<string, Hop>();
   #hops: readonly Hop[] = [];
   #count = 0;
+  readonly #budget = new RetryBudget(RETRY_BUDGET);
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
@@ -36,10 +42,18 @@ export class Destination implements Route {
 
   pick(tried: ReadonlySet<Hop>): Hop | undefined {
     const { binding } = this;
-    const { transform, random } = this.#options;
+    const { transform, now, random, onPanic } = this.#options;
     if (binding.version !== this.#bindingVersion || transform.version !== this.#transformVersion) this.#refresh();
     if (this.#hops.length === 0) throw this.#explainEmpty();
-    return pickTwoChoices(this.#hops, random, tried);
+    return pickTwoChoices(this.#hops, now(), random, onPanic, tried);
+  }
+
+  requested(): void {
+    this.#budget.deposit(this.#options.now());
+  }
+
+  withdrawRetry(): boolean {
+    return this.#budget.withdraw(this.#options.now());
   }
 
   #refresh(): void {

@@ -12,7 +12,7 @@ import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
-import { decideRetry, REPLAY_BYTES, retryDelayMs } from './retry.ts';
+import { decideRetry, REPLAY_BYTES, type RetryDecision, retryDelayMs } from './retry.ts';
 import { splice } from './splice.ts';
 import { openByFirstBytes } from './tunnel-opening.ts';
 
@@ -41,6 +41,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
   #attempts = 0;
+  #touching = 0;
   #attemptStartedAt = 0;
   #tried: Set<Hop> | undefined;
   /** The body so far, for a further attempt; undefined once it is too large or the answer has begun. */
@@ -50,7 +51,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #trailers: FieldList = [];
   #answerStatus = 0;
   /** The peer's refusal whose answer is being read to its end before the next attempt. */
-  #refusal: { readonly code: ProxyErrorCode; readonly untouched: boolean } | undefined;
+  #refusal: { readonly code: ProxyErrorCode; readonly decision: RetryDecision } | undefined;
   #done = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -69,6 +70,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   start(): void {
+    this.#route.requested();
     this.#attempt(undefined);
     if (this.#done) return;
     this.#exchange.readBody(this);
@@ -115,6 +117,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     const caller = this.#exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
     this.#connection = undefined;
     this.#replay = undefined;
+    this.#answered(head.status);
     this.#finish(head.status);
     const onEnded = () => this.#endAttempt(head.status);
     // What is inside matters to the side that meets the application; a peer passes on what that side made of it.
@@ -127,6 +130,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     if (hop.peer && head.status >= 500 && this.#refusedByPeer(head)) return;
     this.#replay = undefined;
     this.#answerStatus = head.status;
+    this.#answered(head.status);
     const bodiless = head.framing.kind === 'none';
     this.#exchange.respond({
       status: head.status,
@@ -153,7 +157,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#endAttempt(refusal === undefined ? this.#answerStatus : 0);
     if (refusal !== undefined) {
       this.#refusal = undefined;
-      this.#retryOrFail(new ProxyError(refusal.code, 'the peer refused'), refusal.untouched, false);
+      this.#goOn(refusal.decision, new ProxyError(refusal.code, 'the peer refused'));
       return;
     }
     this.#finish(this.#answerStatus);
@@ -171,13 +175,14 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   onUpstreamError(failure: UpstreamFailure): void {
     this.#connection = undefined;
     this.#refusal = undefined;
+    if (!failure.onReusedConnection) this.#hop?.lost(failure.error.code, false, this.#rules.now());
     this.#endAttempt(0);
     if (this.#answerStatus !== 0) {
       this.#finish(0);
       this.#exchange.abort();
       return;
     }
-    this.#retryOrFail(failure.error, failure.beforeSending, failure.onReusedConnection);
+    this.#goOn(this.#decide(failure.error.code, failure.beforeSending, failure.onReusedConnection), failure.error);
   }
 
   onCallerGone(): void {
@@ -192,29 +197,31 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #refusedByPeer(head: ResponseHead): boolean {
     const code = fieldValue(head.fields, 'mesh-error');
     if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return false;
-    const refusal = {
-      code: code as ProxyErrorCode,
-      untouched: fieldValue(head.fields, 'mesh-retryable') === 'true',
-    };
-    if (this.#decide(refusal.code, refusal.untouched, false) === 'no') return false;
-    this.#refusal = refusal;
+    const known = code as ProxyErrorCode;
+    const decision = this.#decide(known, fieldValue(head.fields, 'mesh-retryable') === 'true', false);
+    if (decision === 'no') return false;
+    this.#hop?.lost(known, true, this.#rules.now());
+    this.#refusal = { code: known, decision };
     return true;
   }
 
-  #decide(code: ProxyErrorCode, untouched: boolean, staleConnection: boolean): 'no' | 'again' | 'elsewhere' {
+  #decide(code: ProxyErrorCode, untouched: boolean, staleConnection: boolean): RetryDecision {
+    if (!untouched && !staleConnection) this.#touching += 1;
     const decision = decideRetry({
       method: this.#exchange.request.method,
       code,
       untouched,
       staleConnection,
       attempts: this.#attempts,
+      touching: this.#touching,
       replayable: this.#replay !== undefined,
     });
-    return decision === 'elsewhere' && !this.#rules.retriesElsewhere ? 'no' : decision;
+    if (decision !== 'elsewhere') return decision;
+    // What no application saw adds nothing to its load, and costs no budget.
+    return this.#rules.retriesElsewhere && (untouched || this.#route.withdrawRetry()) ? 'elsewhere' : 'no';
   }
 
-  #retryOrFail(error: ProxyError, untouched: boolean, staleConnection: boolean): void {
-    const decision = this.#decide(error.code, untouched, staleConnection);
+  #goOn(decision: RetryDecision, error: ProxyError): void {
     if (decision === 'no') {
       this.#fail(error);
       return;
@@ -274,6 +281,11 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#observer.failed(error);
     this.#finish(error.status);
     this.#exchange.fail(error, peerErrorLines(this.#rules, error));
+  }
+
+  #answered(status: number): void {
+    const now = this.#rules.now();
+    this.#hop?.answered(status, now - this.#attemptStartedAt, now);
   }
 
   #endAttempt(status: number): void {

@@ -1,37 +1,62 @@
+import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { FailureAccrual } from '../balancer/failure-accrual.ts';
 import type { ServerAddress } from '../client/http1-client-connection.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
+import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
-import type { Hop } from './hop.ts';
+import { BalancedHop } from './balanced-hop.ts';
 
 /** A peer has stripped what its application must not say; its own `l5d-err` goes on to the caller. */
 const KEEP_L5D: FieldFilter = { dropL5d: false };
 
-/** Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. */
-export class GatewayHop implements Hop {
+/** A daemon that pods are reached through: what it and its pods fail by is kept apart. */
+export interface GatewayState {
   readonly address: ServerAddress;
-  readonly pool: Http1Pool;
+  readonly accrual: FailureAccrual;
+}
+
+/** Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. */
+export class GatewayHop extends BalancedHop {
   readonly fieldLines: string;
   readonly peer = true;
   readonly answerFilter = KEEP_L5D;
-  outstanding = 0;
+  readonly #gateway: FailureAccrual;
 
   constructor(
-    gateway: ServerAddress,
+    gateway: GatewayState,
     endpoint: Endpoint,
     of: { readonly namespace: string; readonly service: string },
-    pool: Http1Pool,
+    wiring: { readonly pool: Http1Pool; readonly load: EndpointLoad },
   ) {
-    this.address = gateway;
-    this.pool = pool;
+    super(gateway.address, wiring.pool, wiring.load);
+    this.#gateway = gateway.accrual;
     this.fieldLines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
   }
 
-  begin(): void {
-    this.outstanding += 1;
+  override get out(): boolean {
+    return this.#gateway.out || super.out;
   }
 
-  end(): void {
-    this.outstanding -= 1;
+  override takeProbe(now: number): boolean {
+    if (!this.#gateway.out) return super.takeProbe(now);
+    if (!this.#gateway.probeDue(now) || (super.out && !super.takeProbe(now))) return false;
+    this.#gateway.beginProbe(now);
+    return true;
+  }
+
+  override answered(status: number, latencyMs: number, now: number): void {
+    this.#gateway.succeeded();
+    super.answered(status, latencyMs, now);
+  }
+
+  /** A daemon that cannot be connected to is no fault of the pod, and a connection that breaks need be neither's. */
+  override lost(code: ProxyErrorCode, byPeer: boolean, now: number): void {
+    if (byPeer) {
+      this.#gateway.succeeded();
+      super.lost(code, byPeer, now);
+    } else if (code === 'connect_failed') {
+      this.#gateway.failed(now);
+    }
   }
 }

@@ -1,10 +1,12 @@
+import { EndpointLoad } from '../balancer/endpoint-load.ts';
+import { FailureAccrual, GATEWAY_ACCRUAL } from '../balancer/failure-accrual.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
-import type { Endpoint, RoutedEndpoint } from '../naming/endpoint.ts';
+import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
-import { GatewayHop } from './gateway-hop.ts';
+import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
-import { DirectHop, LocalPodHop } from './pod-hop.ts';
+import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
 
 export interface HopFactoryOptions {
   readonly podPool: Http1Pool;
@@ -12,6 +14,7 @@ export interface HopFactoryOptions {
   readonly metrics: DaemonMetrics;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
+  readonly random: () => number;
 }
 
 interface ServiceOfHop {
@@ -22,6 +25,8 @@ interface ServiceOfHop {
 /** Makes the hop that a routed endpoint's path asks for. */
 export class HopFactory {
   readonly #options: HopFactoryOptions;
+  /** One a daemon, whatever Services its pods are of. */
+  readonly #gateways = new Map<string, GatewayState>();
 
   constructor(options: HopFactoryOptions) {
     this.#options = options;
@@ -29,16 +34,32 @@ export class HopFactory {
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, viaDaemons: boolean): Hop {
-    const { podPool, peerPool, metrics, answerFilter } = this.#options;
-    if (path.kind === 'gateway') return new GatewayHop(path, endpoint, of, peerPool);
+    const { peerPool, metrics, random } = this.#options;
+    if (path.kind === 'gateway') {
+      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: new EndpointLoad(random) });
+    }
     if (path.kind === 'self') return this.toPod(endpoint, of);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(endpoint, podPool, answerFilter, counter);
+    return new DirectHop(endpoint, this.#wiring(), counter);
   }
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop): Hop {
-    const { podPool, metrics, answerFilter } = this.#options;
-    return new LocalPodHop(endpoint, of, { pool: podPool, metrics, answerFilter });
+    return new LocalPodHop(endpoint, of, this.#wiring(), this.#options.metrics);
+  }
+
+  #wiring(): PodHopWiring {
+    const { podPool, answerFilter, random } = this.#options;
+    return { pool: podPool, load: new EndpointLoad(random), answerFilter };
+  }
+
+  #gateway({ ip, port }: Extract<Path, { kind: 'gateway' }>): GatewayState {
+    const key = endpointKey({ ip, port });
+    let state = this.#gateways.get(key);
+    if (state === undefined) {
+      state = { address: { ip, port }, accrual: new FailureAccrual(GATEWAY_ACCRUAL, this.#options.random) };
+      this.#gateways.set(key, state);
+    }
+    return state;
   }
 }

@@ -1,10 +1,11 @@
+import type { Balanced } from '../balancer/p2c.ts';
 import type { ServerAddress } from '../client/http1-client-connection.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
-import type { ProxyError } from '../http/proxy-error.ts';
+import type { ProxyError, ProxyErrorCode } from '../http/proxy-error.ts';
 
-/** Where one attempt goes: a server to connect to, and what the request must carry there. */
-export interface Hop {
+/** Where one attempt goes: a server to connect to, and what the request must carry there. `now`: ms of the router's clock. */
+export interface Hop extends Balanced {
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
   /** Field lines that this hop adds to the request. */
@@ -13,18 +14,24 @@ export interface Hop {
   readonly peer: boolean;
   /** Which context fields of the answer go on to the caller. */
   readonly answerFilter: FieldFilter;
-  /** Requests under way to it; the balancer's measure. */
-  outstanding: number;
   /** An attempt on it begins. */
   begin(): void;
-  /** The attempt ended: `status` of its answer, 0 where none was complete, so many ms after it began. */
+  /** The attempt's answer has begun, `latencyMs` after the attempt. */
+  answered(status: number, latencyMs: number, now: number): void;
+  /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
+  lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
+  /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */
   end(status: number, latencyMs: number): void;
 }
 
 /** Chooses the hops of one exchange, one an attempt. */
 export interface Route {
+  /** A request is on its way that is no retry. */
+  requested(): void;
   /** The next hop, none of those tried before; once all have been tried, undefined. Throws ProxyError where there is no hop at all. */
   pick(tried: ReadonlySet<Hop>): Hop | undefined;
+  /** Whether one more attempt may be added to an application's load; takes it out of the budget. */
+  withdrawRetry(): boolean;
 }
 
 /** What a router tells of an exchange that it forwards. */

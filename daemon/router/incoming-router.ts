@@ -52,6 +52,12 @@ class PickedPod implements Route {
     this.#refusal = refusal;
   }
 
+  requested(): void {}
+
+  withdrawRetry(): boolean {
+    return false;
+  }
+
   pick(): Hop {
     if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
     return this.#hop;

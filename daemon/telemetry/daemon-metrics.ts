@@ -45,6 +45,7 @@ export class DaemonMetrics {
   readonly endpointRequests: Family<Counter>;
   readonly rejected: Family<Counter>;
   readonly retries: Family<Counter>;
+  readonly panics: Family<Counter>;
   readonly direct: Family<Counter>;
   readonly connections: Family<Gauge>;
   readonly #services = new Map<string, ServiceMetrics>();
@@ -76,6 +77,11 @@ export class DaemonMetrics {
       'router',
       'reason',
     ]);
+    this.panics = registry.counter(
+      'panic_total',
+      'Picks for which so many pods were out for their failures that it was ignored.',
+      ['dst_namespace', 'dst_service'],
+    );
     this.direct = registry.counter(
       'direct_request_total',
       'Requests sent straight to a pod, past any daemon, because its node has none.',

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { pickTwoChoices } from '../../daemon/balancer/p2c.ts';
 import { parseDiscoFile } from '../../daemon/discovery/disco-directory.ts';
 import { readyEndpoints } from '../../daemon/discovery/service-entry.ts';
 import { parseAuthority } from '../../daemon/http/request-target.ts';
@@ -165,19 +164,6 @@ describe('transformers', () => {
         },
       ),
     );
-  });
-});
-
-describe('power of two choices', () => {
-  test('never the busier of two, never an excluded one, and all alike when idle', () => {
-    const busy = { outstanding: 5 };
-    const idle = { outstanding: 0 };
-    for (let i = 0; i < 50; i += 1) assert.equal(pickTwoChoices([busy, idle], Math.random), idle);
-    assert.equal(pickTwoChoices([busy, idle], Math.random, new Set([idle])), busy);
-    assert.equal(pickTwoChoices([busy], Math.random, new Set([busy])), undefined);
-    const members = Array.from({ length: 5 }, () => ({ outstanding: 0, picked: 0 }));
-    for (let i = 0; i < 5_000; i += 1) (pickTwoChoices(members, Math.random) as { picked: number }).picked += 1;
-    for (const { picked } of members) assert.ok(picked > 800 && picked < 1_200, String(picked));
   });
 });
 

@@ -1,0 +1,60 @@
+import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { ServerAddress } from '../client/http1-client-connection.ts';
+import type { Http1Pool } from '../client/http1-pool.ts';
+import type { FieldFilter } from '../http/fields.ts';
+import type { ProxyErrorCode } from '../http/proxy-error.ts';
+import type { Hop } from './hop.ts';
+
+/** A pod did not fail by having left, and a daemon that is starting or stopping says nothing of its pods. */
+const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set(['endpoint_gone', 'draining', 'not_synced']);
+
+/** What all hops have in common: the balancer's view of the pod that they lead to. */
+export abstract class BalancedHop implements Hop {
+  abstract readonly fieldLines: string;
+  abstract readonly peer: boolean;
+  abstract readonly answerFilter: FieldFilter;
+  readonly address: ServerAddress;
+  readonly pool: Http1Pool;
+  protected readonly endpoint: EndpointLoad;
+
+  constructor(address: ServerAddress, pool: Http1Pool, endpoint: EndpointLoad) {
+    this.address = address;
+    this.pool = pool;
+    this.endpoint = endpoint;
+  }
+
+  get outstanding(): number {
+    return this.endpoint.outstanding;
+  }
+
+  get out(): boolean {
+    return this.endpoint.accrual.out;
+  }
+
+  load(now: number): number {
+    return this.endpoint.load(now);
+  }
+
+  takeProbe(now: number): boolean {
+    const { accrual } = this.endpoint;
+    if (!accrual.probeDue(now)) return false;
+    accrual.beginProbe(now);
+    return true;
+  }
+
+  begin(): void {
+    this.endpoint.begin();
+  }
+
+  answered(status: number, latencyMs: number, now: number): void {
+    this.endpoint.answered(status, latencyMs, now);
+  }
+
+  lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
+    if (!NO_FAULT.has(code)) this.endpoint.lost(now);
+  }
+
+  end(_status: number, _latencyMs: number): void {
+    this.endpoint.end();
+  }
+}
