@@ -206,13 +206,17 @@ class Daemon implements RunningDaemon {
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
         guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address)),
+        parentProxy: config.egress.parentProxy,
         now,
       }),
       makeDestination: (binding) =>
         new Destination({
           binding,
-          transform: binding.key.startsWith('egress/') ? UNCHANGED : transform,
-          makeHop: (routed) => hops.make(routed, binding, viaDaemons && !binding.key.startsWith('egress/')),
+          transform: 'viaParent' in binding ? UNCHANGED : transform,
+          makeHop: (routed) =>
+            'viaParent' in binding
+              ? hops.toOutside(routed.endpoint, binding.viaParent)
+              : hops.make(routed, binding, viaDaemons),
           allDropped: (count) =>
             new ProxyError(
               'no_gateway',

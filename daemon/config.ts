@@ -89,6 +89,11 @@ const egress = z.strictObject({
       z.string().refine(isDestination, 'give a name such as api.example.com or *.example.com, an address, or a CIDR'),
     )
     .default([]),
+  parentProxy: z
+    .string()
+    .refine((text) => parseHostPort(text) !== undefined, 'give host:port of the proxy, e.g. proxy.example.com:3128')
+    .transform((text) => parseHostPort(text))
+    .optional(),
 });
 
 const schema = z.strictObject(
@@ -264,6 +269,13 @@ function unknownNodeAddress(config: RawConfig, environment: DaemonEnvironment): 
     r.servers.flatMap((s, j) => (s.ip === 'node' ? [`routers[${i}].servers[${j}].ip`] : [])),
   );
   return [...(config.admin.ip === 'node' ? ['admin.ip'] : []), ...places].map((where) => ({ where, what }));
+}
+
+function parseHostPort(text: string): { host: string; port: number } | undefined {
+  const match = /^(?:http:\/\/)?(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+)):(\d{1,5})\/?$/i.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port < 1 || port > 65_535 ? undefined : { host, port };
 }
 
 function isDestination(text: string): boolean {

@@ -11,20 +11,27 @@ export interface EgressNamesOptions {
   /** All addresses of a name. Rejects with the resolver's error. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
   readonly guard: EgressGuard;
+  /** The proxy that everything outside is reached through, where there is one. */
+  readonly parentProxy: { readonly host: string; readonly port: number } | undefined;
   readonly now: () => number;
+}
+
+/** Something outside the cluster, and whether it is asked of the parent proxy instead of itself. */
+export interface EgressBinding extends Binding {
+  readonly viaParent: boolean;
 }
 
 /** Names outside the cluster: DNS, then the egress guard over what it answered, so that no name leads to a guarded address. */
 export class EgressNames {
   readonly #options: EgressNamesOptions;
-  readonly #known = new Map<string, { readonly until: number; readonly binding: Promise<Binding> }>();
+  readonly #known = new Map<string, { readonly until: number; readonly binding: Promise<EgressBinding> }>();
 
   constructor(options: EgressNamesOptions) {
     this.#options = options;
   }
 
   /** Rejects with ProxyError egress_refused or unknown_name. */
-  find(host: string, port: number): Promise<Binding> {
+  find(host: string, port: number): Promise<EgressBinding> {
     const key = `egress/${host}:${port}`;
     const now = this.#options.now();
     const known = this.#known.get(key);
@@ -35,23 +42,20 @@ export class EgressNames {
     return binding;
   }
 
-  async #lookUp(key: string, host: string, port: number): Promise<Binding> {
-    const { guard } = this.#options;
-    const refusal = guard.refusesName(host);
+  async #lookUp(key: string, host: string, port: number): Promise<EgressBinding> {
+    const { guard, parentProxy } = this.#options;
+    const refusal = guard.refusesName(host) ?? (isIP(host) === 0 ? undefined : guard.refusesAddress(host, host));
     if (refusal !== undefined) throw new ProxyError('egress_refused', `"${host}": ${refusal}`);
+    if (parentProxy !== undefined) {
+      // What a name resolves to is the parent's to find out: its own rules guard what it can reach.
+      const addresses = isIP(parentProxy.host) === 0 ? await this.#resolve(parentProxy.host) : [parentProxy.host];
+      return egressBinding('egress/parent', addresses, parentProxy.port, true);
+    }
     const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
     const refusals = addresses.map((address) => guard.refusesAddress(host, address));
     const open = addresses.filter((_, i) => refusals[i] === undefined);
     if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
-    const endpoints: readonly Endpoint[] = open.map((ip) => ({
-      ip,
-      port,
-      nodeName: undefined,
-      pod: undefined,
-      hostname: undefined,
-      zone: undefined,
-    }));
-    return { key: `${key}/${open.join()}`, namespace: '', service: 'egress', version: 0, endpoints: () => endpoints };
+    return egressBinding(key, open, port, false);
   }
 
   async #resolve(host: string): Promise<readonly string[]> {
@@ -62,4 +66,17 @@ export class EgressNames {
       throw new ProxyError('unknown_name', `"${host}" is no Service, and DNS does not know it (${why})`);
     }
   }
+}
+
+function egressBinding(key: string, addresses: readonly string[], port: number, viaParent: boolean): EgressBinding {
+  const endpoints: readonly Endpoint[] = addresses.map((ip) => ({
+    ip,
+    port,
+    nodeName: undefined,
+    pod: undefined,
+    hostname: undefined,
+    zone: undefined,
+  }));
+  const full = `${key}/${addresses.join()}`;
+  return { key: full, namespace: '', service: 'egress', version: 0, endpoints: () => endpoints, viaParent };
 }

@@ -29,6 +29,8 @@ export interface EgressConfig {
   readonly default: 'allow' | 'deny';
   /** Names (`api.example.com`, `*.example.com`) and networks (addresses or CIDRs). */
   readonly allow: readonly string[];
+  /** The proxy that everything outside is reached through. */
+  readonly parentProxy?: { readonly host: string; readonly port: number } | undefined;
 }
 
 /** Decides which destinations outside the cluster a pod may reach through its node's daemon. */

@@ -12,6 +12,7 @@ const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set(['endpoint_gone', 'drainin
 export abstract class BalancedHop implements Hop {
   abstract readonly fieldLines: string;
   abstract readonly peer: boolean;
+  abstract readonly proxy: boolean;
   abstract readonly answerFilter: FieldFilter;
   readonly address: ServerAddress;
   readonly pool: Http1Pool;

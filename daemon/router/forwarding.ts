@@ -265,7 +265,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   #connectionFor(method: string, hop: Hop, fresh: boolean): UpstreamConnection {
-    if (method === 'CONNECT' && !hop.peer) return new RawConnection(hop.address);
+    if (method === 'CONNECT' && !hop.proxy) return new RawConnection(hop.address);
     return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
   }
 

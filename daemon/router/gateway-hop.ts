@@ -20,6 +20,7 @@ export interface GatewayState {
 export class GatewayHop extends BalancedHop {
   readonly fieldLines: string;
   readonly peer = true;
+  readonly proxy = true;
   readonly answerFilter = KEEP_L5D;
   readonly #gateway: FailureAccrual;
 

@@ -40,7 +40,12 @@ export class HopFactory {
     }
     if (path.kind === 'self') return this.toPod(endpoint, of);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(endpoint, this.#wiring(), counter);
+    return new DirectHop(endpoint, this.#wiring(), false, counter);
+  }
+
+  /** To an address outside the cluster, or to the parent proxy. */
+  toOutside(endpoint: Endpoint, parentProxy: boolean): Hop {
+    return new DirectHop(endpoint, this.#wiring(), parentProxy, undefined);
   }
 
   /** To a pod of this node. */

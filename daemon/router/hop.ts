@@ -12,6 +12,8 @@ export interface Hop extends Balanced {
   readonly fieldLines: string;
   /** Whether the answer comes from a daemon of the mesh, whose `mesh-*` and `l5d-*` fields are believed. */
   readonly peer: boolean;
+  /** Whether the server is a proxy, which takes requests for others and CONNECT. */
+  readonly proxy: boolean;
   /** Which context fields of the answer go on to the caller. */
   readonly answerFilter: FieldFilter;
   /** An attempt on it begins. */

@@ -1,8 +1,8 @@
 import type { Exchange } from '../http/exchange.ts';
 import { type FieldFilter, fieldValue } from '../http/fields.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
-import { splitRequestTarget } from '../http/request-target.ts';
-import type { EgressNames } from '../naming/egress-names.ts';
+import { type RequestTarget, splitRequestTarget } from '../http/request-target.ts';
+import type { EgressBinding, EgressNames } from '../naming/egress-names.ts';
 import type { Binding } from '../naming/endpoint.ts';
 import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
@@ -22,7 +22,7 @@ export interface OutgoingRouterOptions {
   readonly callers: Callers;
   readonly resolver: Resolver;
   readonly egress: EgressNames;
-  readonly makeDestination: (binding: Binding) => Destination;
+  readonly makeDestination: (binding: Binding | EgressBinding) => Destination;
   /** Whether the cluster has been read, so that a name that is not found does not exist. */
   readonly synced: () => boolean;
   readonly pseudonym: string;
@@ -34,6 +34,8 @@ export interface OutgoingRouterOptions {
 interface Target {
   readonly destination: Destination;
   readonly observer: RouterObserver;
+  /** The request is asked of the parent proxy. */
+  readonly viaParent: boolean;
 }
 
 /** From a pod of this node to wherever its request goes: caller, name, endpoints, balancer, forwarding (DESIGN §5). */
@@ -72,21 +74,25 @@ export class OutgoingRouter {
     const { authority, path } = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, this.#options.pseudonym);
     if (answeredAsLastHop(exchange)) return;
-    const headText = forwardedHead(request, { authority, path }, this.#options.pseudonym, this.#options.requestFilter);
     // A pod without a namespace is none that is known by its address.
     const reflected = caller.namespace === undefined ? undefined : reflectLoopback(authority, exchange.caller.address);
     const target = this.#resolve(reflected ?? authority, namespace);
     if (target instanceof Promise) {
-      this.#whenSettled(exchange, target, (found) => this.#forward(exchange, found, headText));
+      this.#whenSettled(exchange, target, (found) => this.#forward(exchange, found, { authority, path }));
     } else {
-      this.#forward(exchange, target, headText);
+      this.#forward(exchange, target, { authority, path });
     }
   }
 
-  #forward(exchange: Exchange, target: Target, headText: string): void {
-    const { destination, observer } = target;
+  #forward(exchange: Exchange, target: Target, { authority, path }: RequestTarget): void {
+    const { destination, observer, viaParent } = target;
+    const { pseudonym, requestFilter, rules } = this.#options;
+    // A proxy is asked in absolute form (RFC 9112 §3.2.2).
+    const asked =
+      viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
+    const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
     observer.started();
-    new Forwarding(exchange, destination, { headText }, { rules: this.#options.rules, observer }).start();
+    new Forwarding(exchange, destination, { headText }, { rules, observer }).start();
   }
 
   #resolve(authority: string, namespace: string | undefined): Target | Promise<Target> {
@@ -102,15 +108,15 @@ export class OutgoingRouter {
     if (named.kind === 'egress') {
       if (!this.#options.synced())
         throw new ProxyError('not_synced', `whether "${named.host}" is a Service is not known`);
-      return egress.find(named.host, named.port).then((binding) => this.#target(binding));
+      return egress.find(named.host, named.port).then((binding) => this.#target(binding, binding.viaParent));
     }
-    const target = this.#target(named.binding);
+    const target = this.#target(named.binding, false);
     // An address may pass to another pod without any name's changing.
     if (!named.binding.key.startsWith('address/')) this.#resolutions.set(key, target);
     return target;
   }
 
-  #target(binding: Binding): Target {
+  #target(binding: Binding | EgressBinding, viaParent: boolean): Target {
     const known = this.#targets.get(binding.key);
     if (known !== undefined) return known;
     const { metrics, makeDestination } = this.#options;
@@ -118,6 +124,7 @@ export class OutgoingRouter {
     const target = {
       destination: makeDestination(binding),
       observer: new RouterObserver(metrics, 'outgoing', service),
+      viaParent,
     };
     if (this.#targets.size >= MAX_DESTINATIONS) {
       const [oldest] = this.#targets.keys();

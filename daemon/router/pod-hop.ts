@@ -23,6 +23,7 @@ export interface PodHopWiring {
 export class LocalPodHop extends BalancedHop {
   readonly fieldLines = '';
   readonly peer = false;
+  readonly proxy = false;
   readonly answerFilter: FieldFilter;
   readonly #service: ServiceMetrics;
   readonly #requests: Counter;
@@ -49,16 +50,18 @@ export class LocalPodHop extends BalancedHop {
   }
 }
 
-/** Straight to an address: a pod past any daemon, or something outside the cluster. */
+/** Straight to an address: a pod past any daemon, something outside the cluster, or the proxy that leads there. */
 export class DirectHop extends BalancedHop {
   readonly fieldLines = '';
   readonly peer = false;
+  readonly proxy: boolean;
   readonly answerFilter: FieldFilter;
   readonly #counter: Counter | undefined;
 
-  /** `counter`: of requests that should have had a daemon to go through. */
-  constructor(endpoint: Endpoint, wiring: PodHopWiring, counter: Counter | undefined) {
+  /** `proxy`: the server is the parent proxy. `counter`: of requests that should have had a daemon to go through. */
+  constructor(endpoint: Endpoint, wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
     super(endpoint, wiring.pool, wiring.load);
+    this.proxy = proxy;
     this.answerFilter = wiring.answerFilter;
     this.#counter = counter;
   }
