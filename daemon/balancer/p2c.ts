@@ -1,7 +1,5 @@
 /** What the choice looks at. Times are ms of one monotonic clock. */
 export interface Balanced {
-  /** Requests under way. */
-  readonly outstanding: number;
   /** Expected cost of one more request. */
   load(now: number): number;
   /** Whether it is out for its failures. */
@@ -12,7 +10,7 @@ export interface Balanced {
 
 /** As often as linkerd draws again where both drawn are out (`maxEffort`). */
 const MAX_EFFORT = 5;
-/** Loads nearer to each other than this are alike: requests under way decide, then chance. */
+/** Loads nearer to each other than this are alike: chance decides. */
 const ALIKE = 1.5;
 /** How much the odds go with the loads beyond that: one of twice the load still gets a ninth of the draws of the two. */
 const ODDS_EXPONENT = 3;
@@ -51,7 +49,7 @@ export function pickTwoChoices<Member extends Balanced>(
 function better<Member extends Balanced>(a: Member, b: Member, now: number, random: () => number): Member {
   const loadA = a.load(now);
   const loadB = b.load(now);
-  if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return b.outstanding < a.outstanding ? b : a;
+  if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return a; // the first drawn of the two, which is chance
   const forA = loadB ** ODDS_EXPONENT;
   const forB = loadA ** ODDS_EXPONENT;
   return random() * (forA + forB) < forA ? a : b;

@@ -24,10 +24,6 @@ export abstract class BalancedHop implements Hop {
     this.endpoint = endpoint;
   }
 
-  get outstanding(): number {
-    return this.endpoint.outstanding;
-  }
-
   get out(): boolean {
     return this.endpoint.accrual.out;
   }
