@@ -44,7 +44,13 @@ export class DirectSocket extends EventEmitter {
     return true;
   }
 
-  end(): void {}
+  /** What the codec wants done once all that was written is out; the test does it. */
+  onFinished: (() => void) | undefined;
+
+  end(onFinished?: () => void): void {
+    this.onFinished = onFinished;
+  }
+
   pause(): void {}
   resume(): void {}
   cork(): void {}
