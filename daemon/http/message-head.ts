@@ -1,4 +1,4 @@
-import { classifyField, FieldClass, type FieldList, listMembers } from './fields.ts';
+import { classifyField, FieldClass, type FieldList, isBlank, listMembers, withoutBlanks } from './fields.ts';
 import { ProxyError } from './proxy-error.ts';
 
 /** How the end of a body is known (RFC 9112 §6.3). */
@@ -220,10 +220,6 @@ function readFieldLines(text: string, start: number, facts: MessageFacts): void 
   }
 }
 
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
-}
-
 function parseVersion(text: string): number {
   if (text === 'HTTP/1.1') return 1;
   if (text === 'HTTP/1.0') return 0;
@@ -234,7 +230,8 @@ function parseVersion(text: string): number {
 /** An upgrade to h2c is not passed on: RFC 9113 has dropped it, and the next hop may be another kind of connection. */
 function askedUpgrade(facts: MessageFacts): string | undefined {
   if (facts.upgrade === undefined || !facts.connectionOptions.includes('upgrade')) return undefined;
-  return listMembers(facts.upgrade).includes('h2c') ? undefined : facts.upgrade;
+  const protocols = listMembers(facts.upgrade);
+  return protocols.length === 0 || protocols.includes('h2c') ? undefined : facts.upgrade;
 }
 
 function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
@@ -258,7 +255,7 @@ function parseContentLength(text: string): number {
 function checkTransferEncoding(value: string): void {
   const lower = value.toLowerCase();
   if (lower === 'chunked') return;
-  const codings = lower.split(',').map((coding) => coding.trim());
+  const codings = lower.split(',').map(withoutBlanks);
   const wellFormed = codings.every((coding) => TOKEN.test(coding.split(';')[0] ?? ''));
   if (!wellFormed || codings.indexOf('chunked') !== codings.length - 1) {
     throw new ProxyError('bad_request', 'Transfer-Encoding does not end in one "chunked"');

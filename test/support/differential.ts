@@ -98,5 +98,9 @@ export async function explainFailure(
 ): Promise<string> {
   const wrong = await judge(text);
   const smallest = await shrink(text, async (shorter) => (await judge(shorter)) === wrong);
-  return `${wrong}\nagain: NODEMESH_FUZZ_SEED=${seed} NODEMESH_FUZZ_COUNT=1\nbytes: ${JSON.stringify(smallest)}`;
+  return `${wrong}\nagain: NODEMESH_FUZZ_SEED=${seed} NODEMESH_FUZZ_COUNT=1\nbytes: ${visible(smallest)}`;
+}
+
+function visible(text: string): string {
+  return JSON.stringify(text).replace(/[^ -~]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`);
 }
