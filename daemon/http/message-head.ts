@@ -147,7 +147,7 @@ export function parseRequestHead(text: string): RequestHead {
     framing,
     host: facts.host,
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
-    acceptsTrailers: facts.te !== undefined && listMembers(facts.te).includes('trailers'),
+    acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
     upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
   };
 }

@@ -9,11 +9,11 @@ import {
   sameReading,
   sayClose,
 } from '../support/differential.ts';
-import { RESPONSES } from '../support/http-corpus.ts';
+import { RESPONSES, STRAY_BYTES } from '../support/http-corpus.ts';
 import { cutAnywhere, mutate, seededRandom } from '../support/mutations.ts';
 import { type CallKind, type NodeCall, nodeCalls } from '../support/node-readers.ts';
 
-const CORPUS = RESPONSES.map(({ bytes }) => bytes);
+const CORPUS = [...RESPONSES, STRAY_BYTES].map(({ bytes }) => bytes);
 const TURN = 64;
 
 /** CONNECT is missing: node's client takes any answer to one, 1xx and 404 included, for a tunnel. */
@@ -72,7 +72,7 @@ test('of mutated responses we take none that node:http refuses, and frame none d
 });
 
 test('the corpus itself is read alike', async () => {
-  for (const { name, method, bytes: text, closes } of RESPONSES) {
+  for (const { name, method, bytes: text, closes } of [...RESPONSES, STRAY_BYTES]) {
     const bytes = Buffer.from(text, 'latin1');
     const ours = readResponse([bytes], { method, ends: closes });
     const [call] = (await nodeCalls([{ method, upgrade: false }])) as [NodeCall];

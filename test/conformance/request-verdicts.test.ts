@@ -11,11 +11,11 @@ describe('requests that RFC 9112 forbids', () => {
 
   before(async () => {
     web = await MeshPaths.start('127.68');
-    web.script = (socket) => {
+    web.play((socket) =>
       socket.on('data', (bytes: Buffer) => {
         reached += bytes.toString('latin1');
-      });
-    };
+      }),
+    );
   });
   after(() => web.stop());
 

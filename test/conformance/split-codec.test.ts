@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Reading, readRequests, readResponse } from '../support/codec-readers.ts';
-import { REQUESTS, RESPONSES, TUNNEL_REQUESTS } from '../support/http-corpus.ts';
+import { REQUESTS, RESPONSES, STRAY_BYTES, TUNNEL_REQUESTS } from '../support/http-corpus.ts';
 
 /** Every way to cut bytes in two, and into single bytes. */
 function* cuts(bytes: Buffer): Generator<Buffer[]> {
@@ -32,7 +32,7 @@ describe('a message split at every byte is read as in one piece', () => {
     });
   }
 
-  for (const { name, method, bytes, closes } of RESPONSES) {
+  for (const { name, method, bytes, closes } of [...RESPONSES, STRAY_BYTES]) {
     test(`response: ${name}`, () => {
       sameHoweverItArrives(
         bytes,

@@ -138,6 +138,13 @@ export const RESPONSES: readonly CorpusResponse[] = [
     bytes: `${OK}Connection: close\r\nContent-Length: 3\r\n\r\nend`,
     closes: true,
   },
-  { name: 'bytes behind the message', method: 'GET', bytes: `${OK}Content-Length: 2\r\n\r\nokpoison`, closes: false },
   { name: 'an unknown status', method: 'GET', bytes: 'HTTP/1.1 599 Odd\r\nContent-Length: 1\r\n\r\n!', closes: false },
 ];
+
+/** Good as far as it goes; what comes behind it belongs to no answer, and its connection must not be used again. */
+export const STRAY_BYTES: CorpusResponse = {
+  name: 'bytes behind the message',
+  method: 'GET',
+  bytes: `${OK}Content-Length: 2\r\n\r\nokpoison`,
+  closes: false,
+};

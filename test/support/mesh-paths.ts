@@ -14,6 +14,10 @@ export interface MeshPath {
   dress(request: string): string;
 }
 
+interface Stage {
+  script: (socket: Socket) => void;
+}
+
 /**
  * Two daemons and one application on raw sockets, on the second node, with every way to it: from a pod beside it, from a pod
  * of the other node through both daemons, and straight to its daemon's incoming router, by name and as the pod that was picked.
@@ -21,13 +25,13 @@ export interface MeshPath {
 export class MeshPaths {
   readonly mesh: TestMesh;
   readonly paths: readonly MeshPath[];
-  /** What the application does with each connection. */
-  script: (socket: Socket) => void = () => {};
   readonly #app: RawServer;
+  readonly #stage: Stage;
 
-  private constructor(mesh: TestMesh, app: RawServer, paths: readonly MeshPath[]) {
+  private constructor(mesh: TestMesh, app: RawServer, stage: Stage, paths: readonly MeshPath[]) {
     this.mesh = mesh;
     this.#app = app;
+    this.#stage = stage;
     this.paths = paths;
   }
 
@@ -36,8 +40,8 @@ export class MeshPaths {
     const nodes = { 'node-1': `${net}.1.1`, 'node-2': `${net}.2.1` };
     const mesh = await TestMesh.start(nodes, true);
     const place = { namespace: 'shop', node: 'node-2', name: 'web', ip: `${net}.2.10` };
-    let started: MeshPaths | undefined;
-    const app = await RawServer.start((socket) => started?.script(socket), place.ip);
+    const stage: Stage = { script: () => {} };
+    const app = await RawServer.start((socket) => stage.script(socket), place.ip);
     await mesh.pod(place);
     const near = await mesh.pod({ ...place, name: 'near', ip: `${net}.2.11` });
     const far = await mesh.pod({ ...place, name: 'far', node: 'node-1', ip: `${net}.1.11` });
@@ -50,7 +54,7 @@ export class MeshPaths {
     });
     const asIs = (request: string) => request;
     const picked = `\r\nmesh-endpoint: ${place.ip}:${app.port}\r\nmesh-service: ${WEB}\r\n`;
-    started = new MeshPaths(mesh, app, [
+    const started = new MeshPaths(mesh, app, stage, [
       { name: 'outgoing', daemons: 1, target: to('node-2', 'outgoing', near.ip), dress: asIs },
       { name: 'incoming by name', daemons: 1, target: to('node-2', 'incoming', '127.0.0.1'), dress: asIs },
       {
@@ -61,7 +65,7 @@ export class MeshPaths {
       },
       { name: 'host to host', daemons: 2, target: to('node-1', 'outgoing', far.ip), dress: asIs },
     ]);
-    started.script = (socket) => socket.on('data', () => socket.end('HTTP/1.1 204 No Content\r\n\r\n'));
+    started.play((socket) => socket.on('data', () => socket.end('HTTP/1.1 204 No Content\r\n\r\n')));
     for (const { target, dress } of started.paths) {
       await until(
         () => ask(target, dress(`GET / HTTP/1.1\r\nHost: ${WEB}`)),
@@ -69,6 +73,12 @@ export class MeshPaths {
       );
     }
     return started;
+  }
+
+  /** What the application does with each connection from now on; those of before are closed. */
+  play(script: (socket: Socket) => void): void {
+    this.#stage.script = script;
+    this.#app.disconnect();
   }
 
   async stop(): Promise<void> {

@@ -125,8 +125,13 @@ export class RawServer {
     });
   }
 
-  async stop(): Promise<void> {
+  /** Closes every connection, so that the next requests come on new ones. */
+  disconnect(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.disconnect();
     this.#server.close();
     await once(this.#server, 'close');
   }
