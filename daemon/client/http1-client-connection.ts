@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
-import type { FieldList } from '../http/fields.ts';
+import { type FieldList, fieldValue } from '../http/fields.ts';
 import { findHead } from '../http/head-reader.ts';
 import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
@@ -72,10 +72,10 @@ export class Http1ClientConnection implements UpstreamConnection {
   #failure: Error | undefined;
   #gone = false;
 
-  constructor(address: ServerAddress, owner: ConnectionOwner) {
+  /** `socket`: one that connects, or will, to that address. */
+  constructor(address: ServerAddress, owner: ConnectionOwner, socket: Socket = connectTo(address)) {
     this.address = address;
     this.#owner = owner;
-    const socket = connectTo(address);
     this.#socket = socket;
     socket.on('connect', () => {
       this.#connected = true;
@@ -215,6 +215,7 @@ export class Http1ClientConnection implements UpstreamConnection {
     const head = parseResponseHead(found.text, this.#method);
     if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
       if (!sink.asksForTunnel) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
+      if (head.status === 101) this.#checkSwitch(head);
       this.#openTunnel(head, bytes.subarray(found.bodyOffset), sink);
       return undefined;
     }
@@ -227,6 +228,14 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#body = new BodyReader(head.framing);
     sink.onAnswer(head);
     return found.bodyOffset;
+  }
+
+  /** RFC 9110 §7.8, §15.2.2: a 101 says what it switches to. A CONNECT asks for no switch. */
+  #checkSwitch(head: ResponseHead): void {
+    const named = head.connectionOptions.includes('upgrade') && fieldValue(head.fields, 'upgrade') !== undefined;
+    if (!named || this.#method === 'CONNECT') {
+      throw new ProxyError('bad_response', 'the destination switched protocols without saying to which');
+    }
   }
 
   #openTunnel(head: ResponseHead, early: Buffer, sink: ResponseSink): void {

@@ -6,7 +6,10 @@ import { ProxyError } from './proxy-error.ts';
 const MAX_SIZE_LINE = 4096;
 const MAX_EXTENSIONS = 16 * 1024;
 const MAX_TRAILERS = 64 * 1024;
-const CHUNK_SIZE = /^([0-9a-fA-F]{1,13})(?:;([\t\x20-\x7e\x80-\xff]*))?$/;
+const CHUNK_SIZE = /^([0-9a-fA-F]{1,13})(;.*)?$/s;
+/** `;name`, `;name=token` or `;name="quoted"`, any number of times (RFC 9112 §7.1.1), without the blanks that it calls bad. */
+const EXTENSIONS =
+  /^(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"))?)+$/;
 const NO_TRAILERS: FieldList = [];
 const LF = 0x0a;
 const CR = 0x0d;
@@ -81,10 +84,15 @@ export class ChunkedDecoder {
   #startChunk(line: string): void {
     const match = CHUNK_SIZE.exec(line);
     if (match === null) throw new ProxyError('bad_request', 'a chunk size is not a hexadecimal number');
-    this.#extensionBytes += match[2]?.length ?? 0;
-    if (this.#extensionBytes > MAX_EXTENSIONS) throw new ProxyError('bad_request', 'too many chunk extensions');
+    if (match[2] !== undefined) this.#passExtensions(match[2]);
     this.#remaining = Number.parseInt(match[1] as string, 16);
     this.#state = this.#remaining === 0 ? 'trailers' : 'data';
+  }
+
+  #passExtensions(text: string): void {
+    this.#extensionBytes += text.length;
+    if (this.#extensionBytes > MAX_EXTENSIONS) throw new ProxyError('bad_request', 'too many chunk extensions');
+    if (!EXTENSIONS.test(text)) throw new ProxyError('bad_request', 'a chunk extension is not ";name=value"');
   }
 }
 

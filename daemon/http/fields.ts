@@ -86,12 +86,26 @@ export function fieldValue(fields: readonly string[], lowerName: string): string
   return undefined;
 }
 
-/** Splits a comma-separated list into lower-case members without blanks (RFC 9110 §5.6.1). */
+/** Splits a comma-separated list into lower-case members without blanks around them (RFC 9110 §5.6.1). */
 export function listMembers(value: string): string[] {
   return value
+    .toLowerCase()
     .split(',')
-    .map((member) => member.trim().toLowerCase())
+    .map(withoutBlanks)
     .filter((member) => member !== '');
+}
+
+/** Takes away spaces and tabs (RFC 9110 §5.6.3), and no more: what String.trim takes as well are bytes of the value. */
+export function withoutBlanks(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+export function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** Which context fields a hop lets through: those of other daemons (`mesh-*`) never, linkerd's as the config says. */

@@ -1,4 +1,4 @@
-import { classifyField, FieldClass, type FieldList, listMembers } from './fields.ts';
+import { classifyField, FieldClass, type FieldList, isBlank, listMembers, withoutBlanks } from './fields.ts';
 import { ProxyError } from './proxy-error.ts';
 
 /** How the end of a body is known (RFC 9112 §6.3). */
@@ -65,11 +65,12 @@ class MessageFacts {
   keepAlive: string | undefined;
   upgrade: string | undefined;
 
-  add(name: string, value: string): void {
+  add(name: string, value: string): FieldClass {
     const fieldClass = classifyField(name);
     this.fields.push(name, value);
     this.classes.push(fieldClass);
     if (fieldClass !== FieldClass.endToEnd) this.#note(fieldClass, value);
+    return fieldClass;
   }
 
   #note(fieldClass: FieldClass, value: string): void {
@@ -146,7 +147,7 @@ export function parseRequestHead(text: string): RequestHead {
     framing,
     host: facts.host,
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
-    acceptsTrailers: facts.te !== undefined && listMembers(facts.te).includes('trailers'),
+    acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
     upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
   };
 }
@@ -171,7 +172,7 @@ export function parseResponseHead(text: string, requestMethod: string): Response
       fields: facts.fields,
       classes: facts.classes,
       connectionOptions: facts.connectionOptions,
-      keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
+      keepAlive: keepsAlive(minorVersion, facts.connectionOptions) && !endsElsewhere(facts, status, minorVersion),
       framing: responseFraming(facts, status, requestMethod),
       keepAliveTimeoutS: keepAliveTimeout(facts.keepAlive),
     };
@@ -181,18 +182,17 @@ export function parseResponseHead(text: string, requestMethod: string): Response
 }
 
 /**
- * Reads a trailer section (RFC 9112 §7.1.2) into a field list; `text` excludes the final empty line.
- * Throws ProxyError for malformed lines and for fields that may not stand in trailers (framing, routing: RFC 9110 §6.5.1).
+ * Reads a trailer section (RFC 9112 §7.1.2) into a field list; `text` excludes the final empty line. Fields that mean
+ * something to a proxy, or to whoever reads the head, mean nothing here and are left out (RFC 9110 §6.5.1).
+ * Throws ProxyError for malformed lines, and for fields of framing and routing: some reader might heed them.
  */
 export function parseTrailers(text: string): FieldList {
   const facts = new MessageFacts();
   readFieldLines(text, 0, facts);
-  for (const fieldClass of facts.classes) {
-    if (fieldClass !== FieldClass.endToEnd && fieldClass !== FieldClass.l5d) {
-      throw new ProxyError('bad_request', 'the trailers hold a field that may only stand in the head');
-    }
+  if (facts.contentLength !== undefined || facts.transferEncoding !== undefined || facts.host !== undefined) {
+    throw new ProxyError('bad_request', 'the trailers hold a field that may only stand in the head');
   }
-  return facts.fields;
+  return facts.fields.filter((_, i) => facts.classes[i >> 1] === FieldClass.endToEnd);
 }
 
 function readFieldLines(text: string, start: number, facts: MessageFacts): void {
@@ -211,13 +211,13 @@ function readFieldLines(text: string, start: number, facts: MessageFacts): void 
     while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
     const value = text.slice(from, to);
     if (!FIELD_VALUE.test(value)) throw new ProxyError('bad_request', `the field ${name} has a control character`);
-    facts.add(name, value);
+    const fieldClass = facts.add(name, value);
+    if (to < end && fieldClass === FieldClass.transferEncoding && text.slice(to, end).includes('\t')) {
+      // A blank to RFC 9110 §5.6.3, and part of the coding's name to some parsers.
+      throw new ProxyError('bad_request', 'Transfer-Encoding ends in a tab');
+    }
     at = end + 2;
   }
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function parseVersion(text: string): number {
@@ -230,7 +230,8 @@ function parseVersion(text: string): number {
 /** An upgrade to h2c is not passed on: RFC 9113 has dropped it, and the next hop may be another kind of connection. */
 function askedUpgrade(facts: MessageFacts): string | undefined {
   if (facts.upgrade === undefined || !facts.connectionOptions.includes('upgrade')) return undefined;
-  return listMembers(facts.upgrade).includes('h2c') ? undefined : facts.upgrade;
+  const protocols = listMembers(facts.upgrade);
+  return protocols.length === 0 || protocols.includes('h2c') ? undefined : facts.upgrade;
 }
 
 function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
@@ -254,7 +255,7 @@ function parseContentLength(text: string): number {
 function checkTransferEncoding(value: string): void {
   const lower = value.toLowerCase();
   if (lower === 'chunked') return;
-  const codings = lower.split(',').map((coding) => coding.trim());
+  const codings = lower.split(',').map(withoutBlanks);
   const wellFormed = codings.every((coding) => TOKEN.test(coding.split(';')[0] ?? ''));
   if (!wellFormed || codings.indexOf('chunked') !== codings.length - 1) {
     throw new ProxyError('bad_request', 'Transfer-Encoding does not end in one "chunked"');
@@ -275,6 +276,16 @@ function requestFraming(facts: MessageFacts, minorVersion: number): Framing {
   return CHUNKED;
 }
 
+/**
+ * Whether the sender may think that its answer ends somewhere else than it does: a 204 with content (RFC 9110 §8.6), chunks
+ * from HTTP/1.0 (RFC 9112 §6.1). Its connection is not used again.
+ */
+function endsElsewhere(facts: MessageFacts, status: number, minorVersion: number): boolean {
+  if (facts.transferEncoding !== undefined && minorVersion === 0) return true;
+  if (status !== 204) return false;
+  return facts.transferEncoding !== undefined || (facts.contentLength !== undefined && Number(facts.contentLength) > 0);
+}
+
 function responseFraming(facts: MessageFacts, status: number, requestMethod: string): Framing {
   const { transferEncoding, contentLength } = facts;
   if (requestMethod === 'CONNECT' && status >= 200 && status < 300) return NO_BODY; // framing fields are ignored there
@@ -282,10 +293,8 @@ function responseFraming(facts: MessageFacts, status: number, requestMethod: str
     throw new ProxyError('bad_response', 'both Content-Length and Transfer-Encoding are given');
   }
   const length = contentLength === undefined ? undefined : parseContentLength(contentLength);
+  if (transferEncoding !== undefined) checkTransferEncoding(transferEncoding);
   if (requestMethod === 'HEAD' || status < 200 || status === 204 || status === 304) return NO_BODY;
-  if (transferEncoding !== undefined) {
-    checkTransferEncoding(transferEncoding);
-    return CHUNKED;
-  }
+  if (transferEncoding !== undefined) return CHUNKED;
   return length === undefined ? UNTIL_CLOSE : { kind: 'length', length };
 }

@@ -26,6 +26,11 @@ export const PROXY_ERRORS = {
   head_too_large: { status: 431, retryable: false, advice: 'Keep the request line and fields under 64 KiB.' },
   bad_expectation: { status: 417, retryable: false, advice: 'The only expectation known is 100-continue.' },
   head_timeout: { status: 408, retryable: false, advice: 'Send the whole request head within the time limit.' },
+  body_timeout: {
+    status: 408,
+    retryable: false,
+    advice: 'Send the request body without pauses of a minute.',
+  },
   not_implemented: {
     status: 501,
     retryable: false,

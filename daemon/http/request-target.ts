@@ -24,7 +24,10 @@ const SCHEME = /^([A-Za-z][0-9A-Za-z+.-]*):\/\//;
  * for byte. Throws ProxyError bad_request or https_target.
  */
 export function splitRequestTarget(method: string, target: string, host: string | undefined): RequestTarget {
-  if (method === 'CONNECT') return { authority: connectAuthority(target), path: target };
+  if (method === 'CONNECT') {
+    if (host !== undefined && host !== '') parseAuthority(host);
+    return { authority: connectAuthority(target), path: target };
+  }
   if (target.startsWith('/')) return { authority: host ?? '', path: target };
   if (target === '*') {
     if (method !== 'OPTIONS') throw new ProxyError('bad_request', 'the target "*" is for OPTIONS alone');

@@ -36,6 +36,7 @@ export class Http1Exchange implements Exchange {
   #bodyDelivered = false;
   /** Text that waits to leave together with what follows it. */
   #held = '';
+  #continued = false;
   #answered = false;
   #answerEnded = false;
   #chunkedAnswer = false;
@@ -52,6 +53,11 @@ export class Http1Exchange implements Exchange {
 
   get bodyComplete(): boolean {
     return this.#body.done;
+  }
+
+  /** Whether the caller waits, rightly, to send more: for the application to take what has come, or for its 100 (Continue). */
+  get holdsBodyBack(): boolean {
+    return this.#connection.socket.isPaused() || (this.request.expectsContinue && !this.#continued);
   }
 
   get answered(): boolean {
@@ -103,6 +109,7 @@ export class Http1Exchange implements Exchange {
 
   inform(status: number, reason: string, fieldLines: string): void {
     if (this.request.minorVersion === 0 || this.#answered) return;
+    if (status === 100) this.#continued = true;
     this.#connection.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
   }
 
@@ -174,6 +181,7 @@ export class Http1Exchange implements Exchange {
   }
 
   abort(): void {
+    this.flush(); // the caller sees an answer cut short, however much of it came in one read
     this.#answerEnded = true;
     const { socket } = this.#connection;
     // An answer that only the close delimits would look complete after a plain end (RFC 9112 §8): reset instead.

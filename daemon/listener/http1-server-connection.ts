@@ -7,9 +7,11 @@ import { type ExchangeConnection, Http1Exchange, reasonPhrase } from './http1-ex
 
 /** A head must be complete this long after its first byte. */
 const HEAD_TIMEOUT_MS = 20_000;
+/** In the middle of a body that nobody holds back, a caller may be silent this long (nginx's client_body_timeout). */
+const BODY_TIMEOUT_MS = 60_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
-/** After an error or an early answer the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
+/** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
 const LINGER_MS = 1_000;
 /**
  * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
@@ -42,6 +44,9 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** The socket is a tunnel's: nothing is read, timed or closed here. */
   #released = false;
   #waitingSince: number;
+  /** Since when a sweep has seen no byte of the body under way, and how many the socket had read by then. */
+  #quietSince = 0;
+  #bytesSeen = -1;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
@@ -92,12 +97,27 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
   sweep(now: number): void {
-    if (this.#exchange !== undefined || this.#closing || this.#released) return;
+    if (this.#closing || this.#released) return;
+    if (this.#exchange !== undefined) {
+      this.#sweepBody(this.#exchange, now);
+      return;
+    }
     const waited = now - this.#waitingSince;
     if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
       this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
     } else if (waited > IDLE_TIMEOUT_MS) {
       this.#close();
+    }
+  }
+
+  /** Silence is measured from sweep to sweep, so that no byte on its way has to look at a clock. */
+  #sweepBody(exchange: Http1Exchange, now: number): void {
+    const { bytesRead } = this.socket;
+    if (bytesRead !== this.#bytesSeen || exchange.bodyComplete || exchange.holdsBodyBack) {
+      this.#bytesSeen = bytesRead;
+      this.#quietSince = now;
+    } else if (now - this.#quietSince > BODY_TIMEOUT_MS) {
+      this.#refuse(new ProxyError('body_timeout', `nothing more of the body came for ${BODY_TIMEOUT_MS / 1_000} s`));
     }
   }
 
@@ -212,9 +232,13 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (this.#closing) return;
     this.#closing = true;
     this.#unread = undefined;
-    this.socket.end();
-    this.socket.resume();
     this.#clearTimer();
+    this.socket.end(() => this.#linger());
+    this.socket.resume();
+  }
+
+  #linger(): void {
+    if (this.socket.destroyed) return;
     this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS);
     this.#timer.unref();
   }
@@ -223,7 +247,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#callerEnded = true;
     const exchange = this.#exchange;
     if (exchange === undefined) {
-      if (this.#closing) this.socket.destroy();
+      if (this.#closing) this.socket.destroySoon();
       else this.#close();
     } else if (!exchange.bodyComplete) {
       exchange.callerGone();

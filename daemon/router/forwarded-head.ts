@@ -28,7 +28,14 @@ export function forwardedHead(
   const passed = forwardedFieldLines(start, request.fields, classes, request.connectionOptions, filter);
   const head = maxForwards === undefined ? passed : passed + maxForwards;
   const via = `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
-  return request.upgrade === undefined ? via : `${via}Connection: Upgrade\r\nUpgrade: ${request.upgrade}\r\n`;
+  return request.upgrade === undefined && !request.acceptsTrailers ? via : via + ownHopLines(request);
+}
+
+/** What a request asks of each hop, asked anew of the next one: to switch protocols, to send trailers (RFC 9110 §7.6.1). */
+function ownHopLines({ upgrade, acceptsTrailers }: RequestHead): string {
+  const te = acceptsTrailers ? 'TE: trailers\r\n' : '';
+  if (upgrade === undefined) return `Connection: TE\r\n${te}`;
+  return `Connection: Upgrade${acceptsTrailers ? ', TE' : ''}\r\nUpgrade: ${upgrade}\r\n${te}`;
 }
 
 function withoutMaxForwards(classes: readonly FieldClass[]): FieldClass[] {

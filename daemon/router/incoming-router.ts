@@ -97,6 +97,7 @@ export class IncomingRouter {
     refuseLoop(request, pseudonym);
     if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller.address);
+    if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     new Forwarding(exchange, route, { headText }, { rules, observer: this.#observer }).start();

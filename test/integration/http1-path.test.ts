@@ -64,6 +64,10 @@ describe('one daemon between a caller and an application', () => {
       '1.1 front',
       'Via',
       '1.1 nodemesh-node-1',
+      'Connection',
+      'TE',
+      'TE',
+      'trailers',
     ]);
   });
 

@@ -9,9 +9,20 @@ export interface RawAnswer {
   readonly text: string;
 }
 
+/** Where a connection goes to, and from which of this machine's addresses. */
+export interface RawTarget {
+  readonly host?: string;
+  readonly port: number;
+  readonly localAddress?: string;
+}
+
 /** Sends bytes on a connection of its own and reads until the other side closes. Rejects when the connection breaks. */
-export async function sendRaw(port: number, bytes: string | Buffer, localAddress = '127.0.0.1'): Promise<string> {
-  const socket = connect({ host: '127.0.0.1', port, localAddress });
+export async function sendRaw(to: number | RawTarget, bytes: string | Buffer): Promise<string> {
+  const socket = connect({
+    host: '127.0.0.1',
+    localAddress: '127.0.0.1',
+    ...(typeof to === 'number' ? { port: to } : to),
+  });
   socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   const pieces: Buffer[] = [];
   socket.on('data', (piece: Buffer) => pieces.push(piece));
@@ -64,9 +75,9 @@ function takeBody(after: string, fields: Readonly<Record<string, string>>): { bo
 }
 
 /** Sends one request that asks to close afterwards, and gives its final answer. */
-export async function ask(port: number, head: string, body = '', localAddress = '127.0.0.1'): Promise<RawAnswer> {
+export async function ask(to: number | RawTarget, head: string, body = ''): Promise<RawAnswer> {
   const method = head.slice(0, head.indexOf(' '));
-  const wire = await sendRaw(port, `${head}\r\nConnection: close\r\n\r\n${body}`, localAddress);
+  const wire = await sendRaw(to, `${head}\r\nConnection: close\r\n\r\n${body}`);
   const answer = splitAnswers(wire, method).at(-1);
   if (answer === undefined) throw new Error('the connection closed without an answer');
   return answer;
@@ -76,11 +87,13 @@ export async function ask(port: number, head: string, body = '', localAddress = 
 export class RawServer {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly ip: string;
   readonly port: number;
 
-  private constructor(server: Server, port: number, sockets: Set<Socket>) {
+  private constructor(server: Server, at: { readonly address: string; readonly port: number }, sockets: Set<Socket>) {
     this.#server = server;
-    this.port = port;
+    this.ip = at.address;
+    this.port = at.port;
     this.#sockets = sockets;
   }
 
@@ -96,7 +109,7 @@ export class RawServer {
     await once(server, 'listening');
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
-    return new RawServer(server, address.port, sockets);
+    return new RawServer(server, address, sockets);
   }
 
   /** Answers every complete request head with fixed bytes. */
@@ -112,8 +125,13 @@ export class RawServer {
     });
   }
 
-  async stop(): Promise<void> {
+  /** Closes every connection, so that the next requests come on new ones. */
+  disconnect(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.disconnect();
     this.#server.close();
     await once(this.#server, 'close');
   }

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { after, before, describe, mock, test } from 'node:test';
+import type { Exchange } from '../../daemon/http/exchange.ts';
+import { NO_BODY } from '../../daemon/http/message-head.ts';
+import { type ConnectionHost, Http1ServerConnection } from '../../daemon/listener/http1-server-connection.ts';
+import { DirectSocket } from '../support/codec-readers.ts';
+import { splitAnswers } from '../support/raw-http.ts';
+
+const MINUTE = 60_000;
+
+/** One accepted connection whose only request has arrived as far as it has been sent. */
+interface Held {
+  readonly caller: Socket;
+  readonly connection: Http1ServerConnection;
+  readonly exchange: Exchange;
+  /** Settles when this many bytes of the body have been handed on. */
+  received(bytes: number): Promise<void>;
+  /** What the sink answers to the next piece: whether more may come. */
+  takesMore: boolean;
+  readonly gone: Promise<void>;
+  readonly refused: string[];
+}
+
+describe('a body that stalls', () => {
+  const server = createServer({ allowHalfOpen: true });
+
+  before(async () => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+  after(() => server.close());
+
+  async function begin(bytes: string): Promise<Held> {
+    const refused: string[] = [];
+    const gone = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<Exchange>();
+    let count = 0;
+    let waiting: { bytes: number; resolve: () => void } | undefined;
+    const host: ConnectionHost = {
+      draining: false,
+      now: () => 0,
+      onClosed() {},
+      onRefused: ({ code }) => refused.push(code),
+      handle(exchange) {
+        exchange.watcher = { onCallerGone: gone.resolve, onCallerWritable() {} };
+        arrived.resolve(exchange);
+      },
+    };
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    const caller = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    caller.on('error', () => {});
+    caller.write(bytes);
+    const [socket] = await accepted;
+    const connection = new Http1ServerConnection(socket, { address: '127.0.0.1', port: 1 }, host);
+    const exchange = await arrived.promise;
+    const held: Held = {
+      caller,
+      connection,
+      exchange,
+      takesMore: true,
+      gone: gone.promise,
+      refused,
+      received: (bytes) =>
+        new Promise((resolve) => {
+          if (count >= bytes) resolve();
+          else waiting = { bytes, resolve };
+        }),
+    };
+    exchange.readBody({
+      write(piece) {
+        count += piece.length;
+        if (waiting !== undefined && count >= waiting.bytes) waiting.resolve();
+        return held.takesMore;
+      },
+      end() {},
+    });
+    return held;
+  }
+
+  async function answerTo({ caller }: Held): Promise<string> {
+    let text = '';
+    caller.on('data', (piece: Buffer) => {
+      text += piece.toString('latin1');
+    });
+    await new Promise((resolve) => caller.on('close', resolve)); // a reset is an end too
+    return text;
+  }
+
+  const POST = 'POST http://web/ HTTP/1.1\r\nHost: web\r\n';
+
+  for (const [name, bytes] of [
+    ['Content-Length', `${POST}Content-Length: 10\r\n\r\nabc`],
+    ['chunked, in a chunk', `${POST}Transfer-Encoding: chunked\r\n\r\n5\r\nabc`],
+    ['chunked, between chunks', `${POST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`],
+  ] as const) {
+    test(`${name}: 408 after a minute of silence, and the request is cancelled`, async () => {
+      const held = await begin(bytes);
+      await held.received(3);
+      held.connection.sweep(1_000);
+      held.connection.sweep(1_000 + MINUTE);
+      assert.deepEqual(held.refused, []);
+      held.connection.sweep(1_001 + MINUTE);
+      await held.gone;
+      const [answer] = splitAnswers(await answerTo(held));
+      assert.deepEqual([answer?.status, answer?.fields['l5d-err']], [408, 'body_timeout']);
+      assert.equal(answer?.fields.connection, 'close');
+      assert.deepEqual(held.refused, ['body_timeout']);
+    });
+  }
+
+  test('each byte starts the minute anew', async () => {
+    const held = await begin(`${POST}Content-Length: 10\r\n\r\nabc`);
+    await held.received(3);
+    for (let i = 0; i < 5; i += 1) {
+      held.connection.sweep(i * MINUTE);
+      held.caller.write('x');
+      await held.received(4 + i);
+    }
+    assert.deepEqual(held.refused, []);
+    held.caller.destroy();
+    await held.gone;
+  });
+
+  test('a caller that is held back by the application is waited for', async () => {
+    const held = await begin(`${POST}Content-Length: 10\r\n\r\n`);
+    held.takesMore = false;
+    held.caller.write('abc');
+    await held.received(3);
+    held.connection.sweep(0);
+    held.connection.sweep(10 * MINUTE);
+    assert.deepEqual(held.refused, []);
+    held.exchange.resumeBody();
+    held.connection.sweep(11 * MINUTE);
+    assert.deepEqual(held.refused, []);
+    held.connection.sweep(11 * MINUTE + 1);
+    await held.gone;
+    assert.deepEqual(held.refused, ['body_timeout']);
+    held.caller.destroy();
+  });
+
+  test('a caller that waits for 100 (Continue) is waited for until it has come', async () => {
+    const held = await begin(`${POST}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n`);
+    held.connection.sweep(0);
+    held.connection.sweep(10 * MINUTE);
+    assert.deepEqual(held.refused, []);
+    held.exchange.inform(100, 'Continue', '');
+    held.connection.sweep(11 * MINUTE + 1);
+    await held.gone;
+    assert.deepEqual(held.refused, ['body_timeout']);
+    held.caller.destroy();
+  });
+
+  test('an answer that has begun is cut, so that it does not look complete', async () => {
+    const held = await begin(`${POST}Content-Length: 10\r\n\r\nabc`);
+    await held.received(3);
+    held.exchange.respond({ status: 200, reason: 'OK', fieldLines: '', framing: { kind: 'chunked' } });
+    held.exchange.writeBody(Buffer.from('half'));
+    held.connection.sweep(0);
+    held.connection.sweep(MINUTE + 1);
+    await held.gone;
+    assert.ok(!(await answerTo(held)).endsWith('0\r\n\r\n'));
+  });
+
+  test('a complete body waits for its answer without limit', async () => {
+    const held = await begin(`${POST}Content-Length: 3\r\n\r\nabc`);
+    await held.received(3);
+    held.connection.sweep(0);
+    held.connection.sweep(1_000 * MINUTE);
+    held.exchange.respond({ status: 204, reason: 'No Content', fieldLines: '', framing: NO_BODY });
+    held.exchange.endBody([]);
+    held.caller.end();
+    assert.match(await answerTo(held), /^HTTP\/1\.1 204 /);
+  });
+});
+
+test('an answer that ends its connection is never cut for a caller that reads slowly', () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const socket = new DirectSocket();
+    let exchange: Exchange | undefined;
+    new Http1ServerConnection(
+      socket.asSocket(),
+      { address: '127.0.0.1', port: 1 },
+      {
+        draining: false,
+        now: () => 0,
+        onClosed() {},
+        onRefused() {},
+        handle(one) {
+          exchange = one;
+          one.readBody({ write: () => true, end() {} });
+        },
+      },
+    );
+    socket.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n')]);
+    exchange?.respond({ status: 200, reason: 'OK', fieldLines: '', framing: { kind: 'length', length: 4 } });
+    exchange?.writeBody(Buffer.from('slow'));
+    exchange?.endBody([]);
+    mock.timers.tick(10 * MINUTE);
+    assert.equal(socket.destroyed, false, 'closed before all was out');
+    socket.onFinished?.();
+    mock.timers.tick(MINUTE);
+    assert.equal(socket.destroyed, true);
+  } finally {
+    mock.timers.reset();
+  }
+});
