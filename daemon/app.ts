@@ -28,6 +28,7 @@ import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
+import { routePolicies } from './router/route-policies.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
 export interface DaemonOptions {
@@ -163,7 +164,9 @@ class Daemon implements RunningDaemon {
     const transform = this.#transform(router);
     for (const server of router.servers) {
       const handle =
-        router.role === 'outgoing' ? this.#outgoing(router, server, transform) : this.#incoming(server, transform);
+        router.role === 'outgoing'
+          ? this.#outgoing(router, server, transform)
+          : this.#incoming(router, server, transform);
       const listener = new Listener({
         label: router.label,
         ip: server.ip,
@@ -194,6 +197,7 @@ class Daemon implements RunningDaemon {
     const { config, environment, now, random } = this.#options;
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
     const hops = this.#hops(server);
+    const policyOf = routePolicies(router);
     return new OutgoingRouter({
       callers: new Callers({
         access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
@@ -212,11 +216,12 @@ class Daemon implements RunningDaemon {
       makeDestination: (binding) =>
         new Destination({
           binding,
+          policy: policyOf(binding),
           transform: 'viaParent' in binding ? UNCHANGED : transform,
           makeHop: (routed) =>
             'viaParent' in binding
-              ? hops.toOutside(routed.endpoint, binding.viaParent)
-              : hops.make(routed, binding, viaDaemons),
+              ? hops.toOutside(routed.endpoint, policyOf(binding), binding.viaParent)
+              : hops.make(routed, binding, policyOf(binding), viaDaemons),
           allDropped: (count) =>
             new ProxyError(
               'no_gateway',
@@ -234,10 +239,11 @@ class Daemon implements RunningDaemon {
     }).handle;
   }
 
-  #incoming(server: ServerConfig, transform: Transform): ExchangeHandler {
+  #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
     const { environment, now, random } = this.#options;
     const { nodeName } = environment;
     const hops = this.#hops(server);
+    const policyOf = routePolicies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: (address) => this.#isDaemon(address),
@@ -247,8 +253,9 @@ class Daemon implements RunningDaemon {
       makeDestination: (binding) =>
         new Destination({
           binding,
+          policy: policyOf(binding),
           transform,
-          makeHop: (routed) => hops.toPod(routed.endpoint, binding),
+          makeHop: (routed) => hops.toPod(routed.endpoint, binding, policyOf(binding)),
           allDropped: (count) =>
             new ProxyError(
               'no_endpoints',
@@ -258,7 +265,8 @@ class Daemon implements RunningDaemon {
           now,
           random,
         }),
-      makePodHop: (endpoint, of) => hops.toPod(endpoint, of),
+      makePodHop: (endpoint, of, policy) => hops.toPod(endpoint, of, policy),
+      policyOf,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
       rules: this.#rules(false),

@@ -188,7 +188,8 @@ export class Http1Exchange implements Exchange {
     }
     if (error.status === 400) this.#reusable = false; // whoever errs about this request may err about where it ends
     const body = Buffer.from(error.body, 'utf8');
-    const fieldLines = `${extraFieldLines}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
+    const retryAfter = error.retryAfterS === undefined ? '' : `Retry-After: ${error.retryAfterS}\r\n`;
+    const fieldLines = `${extraFieldLines}${retryAfter}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
     const bodiless = this.request.method === 'HEAD';
     this.respond({
       status: error.status,

@@ -1,3 +1,4 @@
+import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
 import { RawConnection } from '../client/raw-connection.ts';
 import type {
@@ -10,9 +11,12 @@ import type {
 } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
-import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { timeoutError } from './call-timeout.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
-import { decideRetry, REPLAY_BYTES, type RetryDecision, retryDelayMs } from './retry.ts';
+import { meshErrorLines, meshErrorOf } from './mesh-errors.ts';
+import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
+import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
 import { splice } from './splice.ts';
 import { openByFirstBytes } from './tunnel-opening.ts';
 
@@ -31,6 +35,20 @@ export interface ForwardedRequest {
   readonly headText: string;
 }
 
+/** A failed answer is read to its end, so that its connection can be kept, up to this size. */
+const MAX_DROPPED_BYTES = REPLAY_BYTES;
+
+/** What follows a failed attempt. */
+interface NextAttempt {
+  readonly decision: RetryDecision;
+  readonly cause: AttemptFailure;
+  readonly untouched: boolean;
+  /** What the failed attempt's application answered; 0 where it did not. */
+  readonly status: number;
+  /** What to answer where no further attempt can be made. */
+  readonly error: ProxyError | undefined;
+}
+
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
 export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   readonly #exchange: Exchange;
@@ -44,15 +62,14 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #touching = 0;
   #attemptStartedAt = 0;
   #tried: Set<Hop> | undefined;
-  /** The body so far, for a further attempt; undefined once it is too large or the answer has begun. */
-  #replay: Buffer[] | undefined = [];
-  #replayBytes = 0;
-  #bodyEnded = false;
-  #trailers: FieldList = [];
+  readonly #body = new ReplayBuffer();
   #answerStatus = 0;
-  /** The peer's refusal whose answer is being read to its end before the next attempt. */
-  #refusal: { readonly code: ProxyErrorCode; readonly decision: RetryDecision } | undefined;
+  /** The next attempt, once the answer that asks for it has been read to its end. */
+  #dropped: { readonly next: NextAttempt; bytes: number } | undefined;
   #done = false;
+  /** When the call must have been answered, ms of the router's clock. */
+  readonly #deadline: number;
+  /** The one timer of the call: of its attempt, of the wait for the next, or of the whole, whichever ends first. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -66,6 +83,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#headText = request.headText;
     this.#rules = context.rules;
     this.#observer = context.observer;
+    this.#deadline = exchange.startedAt + (route.policy.totalTimeoutMs ?? Number.POSITIVE_INFINITY);
     exchange.watcher = this;
   }
 
@@ -75,23 +93,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     if (this.#done) return;
     this.#exchange.readBody(this);
     // A body usually arrives with its head: wait for the end of this read, so that both leave in one write.
-    if (!this.#bodyEnded) process.nextTick(flushConnection, this.#connection);
+    if (!this.#body.ended) process.nextTick(flushConnection, this.#connection);
   }
 
   // The request's body.
 
   write(piece: Buffer): boolean {
-    if (this.#replay !== undefined) {
-      this.#replayBytes += piece.length;
-      if (this.#replayBytes > REPLAY_BYTES && this.#connection !== undefined) this.#replay = undefined;
-      else this.#replay.push(piece);
-    }
-    return this.#connection === undefined ? this.#replayBytes < REPLAY_BYTES : this.#connection.write(piece);
+    const connection = this.#connection;
+    const more = this.#body.add(piece, connection !== undefined);
+    return connection === undefined ? more : connection.write(piece);
   }
 
   end(trailers: FieldList): void {
-    this.#bodyEnded = true;
-    this.#trailers = trailers;
+    this.#body.end(trailers);
     this.#connection?.end(trailers);
   }
 
@@ -116,7 +130,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     const lines = this.#answerLines(head);
     const caller = this.#exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
     this.#connection = undefined;
-    this.#replay = undefined;
+    this.#body.forget();
     this.#answered(head.status);
     this.#finish(head.status);
     const onEnded = () => this.#endAttempt(head.status);
@@ -126,9 +140,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onAnswer(head: ResponseHead): void {
-    const hop = this.#hop as Hop;
-    if (hop.peer && head.status >= 500 && this.#refusedByPeer(head)) return;
-    this.#replay = undefined;
+    if (head.status >= 500 && this.#triesElsewhere(head)) return;
+    this.#body.forget();
+    clearTimeout(this.#timer);
     this.#answerStatus = head.status;
     this.#answered(head.status);
     const bodiless = head.framing.kind === 'none';
@@ -148,16 +162,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onAnswerData(piece: Buffer): boolean {
-    return this.#refusal !== undefined || this.#exchange.writeBody(piece);
+    const dropped = this.#dropped;
+    if (dropped === undefined) return this.#exchange.writeBody(piece);
+    dropped.bytes += piece.length;
+    if (dropped.bytes > MAX_DROPPED_BYTES) this.#abandonAttempt(dropped.next);
+    return true;
   }
 
   onAnswerEnd(trailers: FieldList): void {
-    const refusal = this.#refusal;
+    const dropped = this.#dropped;
     this.#connection = undefined;
-    this.#endAttempt(refusal === undefined ? this.#answerStatus : 0);
-    if (refusal !== undefined) {
-      this.#refusal = undefined;
-      this.#goOn(refusal.decision, new ProxyError(refusal.code, 'the peer refused'));
+    this.#endAttempt(dropped?.next.status ?? this.#answerStatus);
+    if (dropped !== undefined) {
+      this.#goOn(dropped.next);
       return;
     }
     this.#finish(this.#answerStatus);
@@ -173,67 +190,85 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onUpstreamError(failure: UpstreamFailure): void {
+    const { error, beforeSending, onReusedConnection } = failure;
+    const dropped = this.#dropped;
     this.#connection = undefined;
-    this.#refusal = undefined;
-    if (!failure.onReusedConnection) this.#hop?.lost(failure.error.code, false, this.#rules.now());
+    if (!onReusedConnection && dropped === undefined) this.#hop?.lost(error.code, false, this.#rules.now());
     this.#endAttempt(0);
     if (this.#answerStatus !== 0) {
       this.#finish(0);
       this.#exchange.abort();
       return;
     }
-    this.#goOn(this.#decide(failure.error.code, failure.beforeSending, failure.onReusedConnection), failure.error);
+    if (dropped !== undefined) {
+      this.#goOn(dropped.next);
+      return;
+    }
+    const decision = this.#decide(error.code, beforeSending, onReusedConnection);
+    if (decision === 'no') this.#fail(error);
+    else this.#goOn({ decision, cause: error.code, untouched: beforeSending, status: 0, error });
   }
 
   onCallerGone(): void {
-    this.#connection?.abort();
-    this.#connection = undefined;
-    clearTimeout(this.#timer);
-    this.#endAttempt(0);
+    this.#abortAttempt(0);
     this.#finish(0);
   }
 
-  /** Whether the answer is a peer's refusal that leaves us free to try elsewhere; then it is read to its end and dropped. */
-  #refusedByPeer(head: ResponseHead): boolean {
-    const code = fieldValue(head.fields, 'mesh-error');
-    if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return false;
-    const known = code as ProxyErrorCode;
-    const decision = this.#decide(known, fieldValue(head.fields, 'mesh-retryable') === 'true', false);
+  /** Whether the answer is a failure that leaves us free to try elsewhere; then it is read to its end and dropped. */
+  #triesElsewhere(head: ResponseHead): boolean {
+    const hop = this.#hop as Hop;
+    const { status } = head;
+    const { classifier } = this.#route.policy;
+    const said = hop.peer ? meshErrorOf(head) : undefined;
+    if (said === undefined && !classifier.mayRetry(this.#exchange.request.method)) return false;
+    const cause: AttemptFailure = said?.code ?? 'failure_answered';
+    const untouched = said?.untouched === true;
+    const decision = this.#decide(cause, untouched, false);
     if (decision === 'no') return false;
-    this.#hop?.lost(known, true, this.#rules.now());
-    this.#refusal = { code: known, decision };
+    if (said === undefined) this.#answered(status);
+    else hop.lost(said.code, true, this.#rules.now());
+    const next: NextAttempt =
+      said === undefined
+        ? { decision, cause, untouched, status, error: undefined }
+        : { decision, cause, untouched, status: 0, error: new ProxyError(said.code, 'the peer refused') };
+    this.#dropped = { next, bytes: 0 };
     return true;
   }
 
-  #decide(code: ProxyErrorCode, untouched: boolean, staleConnection: boolean): RetryDecision {
+  #decide(cause: AttemptFailure, untouched: boolean, staleConnection: boolean): RetryDecision {
     if (!untouched && !staleConnection) this.#touching += 1;
-    const decision = decideRetry({
-      method: this.#exchange.request.method,
-      code,
-      untouched,
-      staleConnection,
-      attempts: this.#attempts,
-      touching: this.#touching,
-      replayable: this.#replay !== undefined,
-    });
+    const decision = decideRetry(
+      {
+        method: this.#exchange.request.method,
+        cause,
+        untouched,
+        staleConnection,
+        attempts: this.#attempts,
+        touching: this.#touching,
+        replayable: this.#body.replayable,
+      },
+      this.#route.policy.classifier,
+    );
     if (decision !== 'elsewhere') return decision;
-    // What no application saw adds nothing to its load, and costs no budget.
-    return this.#rules.retriesElsewhere && (untouched || this.#route.withdrawRetry()) ? 'elsewhere' : 'no';
+    if (!this.#rules.retriesElsewhere) return 'no';
+    // What no application saw adds nothing to its load, and costs no budget; an overloaded daemon's load is another matter.
+    const free = untouched && cause !== 'overloaded';
+    return free || this.#route.withdrawRetry() ? 'elsewhere' : 'no';
   }
 
-  #goOn(decision: RetryDecision, error: ProxyError): void {
-    if (decision === 'no') {
-      this.#fail(error);
-      return;
-    }
-    this.#observer.retried(error.code);
-    if (decision === 'again') {
+  #goOn(next: NextAttempt): void {
+    this.#dropped = undefined;
+    clearTimeout(this.#timer);
+    this.#observer.retried(next.cause);
+    if (next.decision === 'again') {
       this.#attempt(this.#hop);
       return;
     }
     this.#tried ??= new Set();
     if (this.#hop !== undefined) this.#tried.add(this.#hop);
-    this.#attempt(undefined, error);
+    const { retryBackoff } = this.#route.policy;
+    if (next.untouched || retryBackoff === undefined) this.#attempt(undefined, next.error);
+    else this.#attemptLater(backoffMs(retryBackoff, this.#touching, this.#rules.random), next.error);
   }
 
   /** Sends the request, and what is known of its body, to `again` on a fresh connection or to the next hop of the route. */
@@ -246,7 +281,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
       return;
     }
     if (hop === undefined) {
-      this.#attemptLater(lastError);
+      // Every pod has been tried: a moment later the cluster may know others, or one of them may be up.
+      this.#tried = undefined;
+      this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts + 1), this.#rules.random), lastError);
       return;
     }
     this.#attempts += 1;
@@ -257,10 +294,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     const connection = this.#connectionFor(request.method, hop, again !== undefined);
     this.#connection = connection;
     connection.send(request.method, this.#headText + hop.fieldLines, request.framing, this);
+    this.#limitAttempt();
     if (this.#attempts === 1) return;
-    for (const piece of this.#replay ?? []) connection.write(piece);
-    if (this.#bodyEnded) connection.end(this.#trailers);
-    else connection.flush();
+    this.#body.replay(connection);
     this.#exchange.resumeBody();
   }
 
@@ -269,11 +305,51 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
   }
 
-  /** Every pod has been tried: a moment later the cluster may know others, or one of them may be up. */
-  #attemptLater(lastError: ProxyError | undefined): void {
-    this.#tried = undefined;
-    const delay = retryDelayMs(Math.max(2, this.#attempts + 1), this.#rules.random);
-    this.#timer = setTimeout(() => this.#attempt(undefined, lastError), delay);
+  #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {
+    const leftMs = this.#deadline - this.#rules.now();
+    this.#timer =
+      leftMs <= delayMs
+        ? setTimeout(() => this.#fail(timeoutError('total_timeout', this.#route.policy)), Math.max(0, leftMs))
+        : setTimeout(() => this.#attempt(undefined, lastError), delayMs);
+  }
+
+  /** Only where there is a limit: a timer a request is not free. */
+  #limitAttempt(): void {
+    const { attemptTimeoutMs } = this.#route.policy;
+    if (attemptTimeoutMs === undefined && this.#deadline === Number.POSITIVE_INFINITY) return;
+    const leftMs = this.#deadline - this.#attemptStartedAt;
+    const whole = attemptTimeoutMs === undefined || leftMs <= attemptTimeoutMs;
+    const limitMs = whole ? leftMs : attemptTimeoutMs;
+    this.#timer = setTimeout(onTimeout, Math.max(0, limitMs), this, whole ? 'total_timeout' : 'attempt_timeout');
+  }
+
+  /** The answer has not begun in time, or one that is dropped does not end. */
+  timedOut(code: 'total_timeout' | 'attempt_timeout'): void {
+    const error = timeoutError(code, this.#route.policy);
+    const dropped = this.#dropped;
+    if (dropped !== undefined && code === 'attempt_timeout') {
+      this.#abandonAttempt(dropped.next);
+      return;
+    }
+    if (dropped === undefined) this.#hop?.lost(code, false, this.#rules.now());
+    const decision = code === 'attempt_timeout' ? this.#decide(code, false, false) : 'no';
+    if (decision !== 'no') {
+      this.#abandonAttempt({ decision, cause: code, untouched: false, status: 0, error });
+      return;
+    }
+    this.#abortAttempt(0);
+    this.#fail(error);
+  }
+
+  #abandonAttempt(next: NextAttempt): void {
+    this.#abortAttempt(next.status);
+    this.#goOn(next);
+  }
+
+  #abortAttempt(status: number): void {
+    this.#connection?.abort();
+    this.#connection = undefined;
+    this.#endAttempt(status);
   }
 
   #fail(error: ProxyError): void {
@@ -285,24 +361,31 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   #answered(status: number): void {
     const now = this.#rules.now();
-    this.#hop?.answered(status, now - this.#attemptStartedAt, now);
+    this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
 
   #endAttempt(status: number): void {
     const hop = this.#hop;
     if (hop === undefined || this.#attemptStartedAt === -1) return;
-    hop.end(status, this.#rules.now() - this.#attemptStartedAt);
+    const failed = this.#route.policy.classifier.isFailure(status);
+    hop.end(status, this.#rules.now() - this.#attemptStartedAt, failed);
     this.#attemptStartedAt = -1;
   }
 
   #finish(status: number): void {
     if (this.#done) return;
     this.#done = true;
-    this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt);
+    clearTimeout(this.#timer);
+    const failed = this.#route.policy.classifier.isFailure(status);
+    this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt, failed);
   }
 }
 
 const NONE_TRIED: ReadonlySet<Hop> = new Set();
+
+function onTimeout(forwarding: Forwarding, code: 'total_timeout' | 'attempt_timeout'): void {
+  forwarding.timedOut(code);
+}
 
 function flushConnection(connection: UpstreamConnection | undefined): void {
   connection?.flush();
@@ -311,9 +394,4 @@ function flushConnection(connection: UpstreamConnection | undefined): void {
 /** What an incoming router says of an error to the daemon that asked; applications never see it. */
 function peerErrorLines(rules: ForwardingRules, error: ProxyError): string {
   return rules.retriesElsewhere ? '' : meshErrorLines(error);
-}
-
-/** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
-export function meshErrorLines(error: ProxyError): string {
-  return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
 }
