@@ -19,14 +19,17 @@ import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import { Admission } from './policy/admission.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
 import { EgressGuard } from './policy/egress-guard.ts';
+import { LagGuard } from './policy/lag-guard.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
+import { meshErrorLines } from './router/mesh-errors.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
 import { routePolicies } from './router/route-policies.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
@@ -87,12 +90,14 @@ class Daemon implements RunningDaemon {
   readonly #pseudonym: string;
   readonly #ownAddresses = new Set<string>();
   readonly #listeners: Listener[] = [];
+  readonly #lagGuard: LagGuard;
   #adminServer: AdminServer | undefined;
   #stopping = false;
 
   constructor(options: DaemonOptions) {
     const { config, environment, loadApi, log, now, random } = options;
     this.#options = options;
+    this.#lagGuard = new LagGuard(now);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
     this.#peerPool = new Http1Pool(PEER_IDLE_MS, now);
@@ -133,6 +138,7 @@ class Daemon implements RunningDaemon {
     for (const router of config.routers) await this.#startRouter(router);
     this.#registry.onCollect(() => this.#collect());
     this.#watch?.start();
+    this.#lagGuard.start();
     this.readiness.clear('listeners');
   }
 
@@ -144,6 +150,7 @@ class Daemon implements RunningDaemon {
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
     this.#peerPool.destroy();
+    this.#lagGuard.stop();
     for (const disco of this.#discos) disco.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();
@@ -173,6 +180,12 @@ class Daemon implements RunningDaemon {
         port: server.port,
         reusePort: server.reusePort,
         handle,
+        admission: new Admission({
+          maxConcurrentRequests: server.maxConcurrentRequests,
+          lagging: () => this.#lagGuard.lagging,
+          now,
+        }),
+        refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
         onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
         now,
         log,
