@@ -101,6 +101,11 @@ export const PROXY_ERRORS = {
     advice:
       'No answer began within routers[].service.totalTimeoutMs, further attempts included. Find out why the destination is slow, or allow it more time.',
   },
+  deadline_exceeded: {
+    status: 504,
+    retryable: false,
+    advice: 'No answer began within the time that the caller gave (grpc-timeout, further attempts included).',
+  },
   overloaded: {
     status: 503,
     retryable: true,

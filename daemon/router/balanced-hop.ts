@@ -5,8 +5,15 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import type { Hop } from './hop.ts';
 
-/** A pod did not fail by having left, and a daemon that is starting, stopping or overloaded says nothing of its pods. */
-const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set(['endpoint_gone', 'draining', 'not_synced', 'overloaded']);
+/** A pod did not fail by having left, and a daemon that is starting, stopping or overloaded says nothing
+ * of its pods; nor does a caller's short patience. */
+const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
+  'endpoint_gone',
+  'draining',
+  'not_synced',
+  'overloaded',
+  'deadline_exceeded',
+]);
 
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {

@@ -12,7 +12,8 @@ import type {
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
-import { timeoutError } from './call-timeout.ts';
+import { CallTime, type TimeoutWatcher } from './call-time.ts';
+import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { meshErrorLines, meshErrorOf } from './mesh-errors.ts';
 import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
@@ -33,6 +34,8 @@ export interface ForwardingRules {
 /** A request as it goes on: its line and fields, without those that the hop adds. */
 export interface ForwardedRequest {
   readonly headText: string;
+  /** What the request says of the time that it has. */
+  readonly deadline: AskedDeadline | undefined;
 }
 
 /** A failed answer is read to its end, so that its connection can be kept, up to this size. */
@@ -50,7 +53,7 @@ interface NextAttempt {
 }
 
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
-export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
+export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher {
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
@@ -67,10 +70,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   /** The next attempt, once the answer that asks for it has been read to its end. */
   #dropped: { readonly next: NextAttempt; bytes: number } | undefined;
   #done = false;
-  /** When the call must have been answered, ms of the router's clock. */
-  readonly #deadline: number;
-  /** The one timer of the call: of its attempt, of the wait for the next, or of the whole, whichever ends first. */
-  #timer: NodeJS.Timeout | undefined;
+  readonly #time: CallTime;
 
   constructor(
     exchange: Exchange,
@@ -83,7 +83,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#headText = request.headText;
     this.#rules = context.rules;
     this.#observer = context.observer;
-    this.#deadline = exchange.startedAt + (route.policy.totalTimeoutMs ?? Number.POSITIVE_INFINITY);
+    this.#time = new CallTime(route.policy, exchange.startedAt, request.deadline);
     exchange.watcher = this;
   }
 
@@ -142,7 +142,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   onAnswer(head: ResponseHead): void {
     if (head.status >= 500 && this.#triesElsewhere(head)) return;
     this.#body.forget();
-    clearTimeout(this.#timer);
+    this.#time.stop();
     this.#answerStatus = head.status;
     this.#answered(head.status);
     const bodiless = head.framing.kind === 'none';
@@ -258,7 +258,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   #goOn(next: NextAttempt): void {
     this.#dropped = undefined;
-    clearTimeout(this.#timer);
+    this.#time.stop();
     this.#observer.retried(next.cause);
     if (next.decision === 'again') {
       this.#attempt(this.#hop);
@@ -273,6 +273,11 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   /** Sends the request, and what is known of its body, to `again` on a fresh connection or to the next hop of the route. */
   #attempt(again: Hop | undefined, lastError?: ProxyError): void {
+    const now = this.#rules.now();
+    if (this.#time.over(now)) {
+      this.#fail(this.#time.wholeError);
+      return;
+    }
     let hop = again;
     try {
       hop ??= this.#route.pick(this.#tried ?? NONE_TRIED);
@@ -288,13 +293,18 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     }
     this.#attempts += 1;
     this.#hop = hop;
-    this.#attemptStartedAt = this.#rules.now();
+    this.#attemptStartedAt = now;
     hop.begin();
     const { request } = this.#exchange;
     const connection = this.#connectionFor(request.method, hop, again !== undefined);
     this.#connection = connection;
-    connection.send(request.method, this.#headText + hop.fieldLines, request.framing, this);
-    this.#limitAttempt();
+    connection.send(
+      request.method,
+      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
+      request.framing,
+      this,
+    );
+    this.#time.startAttempt(this, this.#attemptStartedAt);
     if (this.#attempts === 1) return;
     this.#body.replay(connection);
     this.#exchange.resumeBody();
@@ -306,35 +316,23 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {
-    const leftMs = this.#deadline - this.#rules.now();
-    this.#timer =
-      leftMs <= delayMs
-        ? setTimeout(() => this.#fail(timeoutError('total_timeout', this.#route.policy)), Math.max(0, leftMs))
-        : setTimeout(() => this.#attempt(undefined, lastError), delayMs);
-  }
-
-  /** Only where there is a limit: a timer a request is not free. */
-  #limitAttempt(): void {
-    const { attemptTimeoutMs } = this.#route.policy;
-    if (attemptTimeoutMs === undefined && this.#deadline === Number.POSITIVE_INFINITY) return;
-    const leftMs = this.#deadline - this.#attemptStartedAt;
-    const whole = attemptTimeoutMs === undefined || leftMs <= attemptTimeoutMs;
-    const limitMs = whole ? leftMs : attemptTimeoutMs;
-    this.#timer = setTimeout(onTimeout, Math.max(0, limitMs), this, whole ? 'total_timeout' : 'attempt_timeout');
+    this.#time.wait(delayMs, this.#rules.now(), () => this.#attempt(undefined, lastError), this);
   }
 
   /** The answer has not begun in time, or one that is dropped does not end. */
-  timedOut(code: 'total_timeout' | 'attempt_timeout'): void {
-    const error = timeoutError(code, this.#route.policy);
+  onTimeout(error: ProxyError): void {
     const dropped = this.#dropped;
-    if (dropped !== undefined && code === 'attempt_timeout') {
+    const ofAttempt = error.code === 'attempt_timeout';
+    if (dropped !== undefined && ofAttempt) {
       this.#abandonAttempt(dropped.next);
       return;
     }
-    if (dropped === undefined) this.#hop?.lost(code, false, this.#rules.now());
-    const decision = code === 'attempt_timeout' ? this.#decide(code, false, false) : 'no';
+    if (dropped === undefined && this.#connection !== undefined) {
+      this.#hop?.lost(error.code, false, this.#rules.now());
+    }
+    const decision = ofAttempt ? this.#decide(error.code, false, false) : 'no';
     if (decision !== 'no') {
-      this.#abandonAttempt({ decision, cause: code, untouched: false, status: 0, error });
+      this.#abandonAttempt({ decision, cause: error.code, untouched: false, status: 0, error });
       return;
     }
     this.#abortAttempt(0);
@@ -375,17 +373,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #finish(status: number): void {
     if (this.#done) return;
     this.#done = true;
-    clearTimeout(this.#timer);
+    this.#time.stop();
     const failed = this.#route.policy.classifier.isFailure(status);
     this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt, failed);
   }
 }
 
 const NONE_TRIED: ReadonlySet<Hop> = new Set();
-
-function onTimeout(forwarding: Forwarding, code: 'total_timeout' | 'attempt_timeout'): void {
-  forwarding.timedOut(code);
-}
 
 function flushConnection(connection: UpstreamConnection | undefined): void {
   connection?.flush();

@@ -7,6 +7,7 @@ import type { Binding, Endpoint } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import { askedDeadline } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
@@ -103,8 +104,9 @@ export class IncomingRouter {
     if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller.address);
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
+    const deadline = askedDeadline(request, peer);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
-    new Forwarding(exchange, route, { headText }, { rules, observer: this.#observer }).start();
+    new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
   }
 
   /**
