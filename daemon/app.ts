@@ -19,15 +19,19 @@ import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import { Admission } from './policy/admission.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
 import { EgressGuard } from './policy/egress-guard.ts';
+import { LagGuard } from './policy/lag-guard.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
+import { meshErrorLines } from './router/mesh-errors.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
+import { routePolicies } from './router/route-policies.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
 export interface DaemonOptions {
@@ -86,12 +90,14 @@ class Daemon implements RunningDaemon {
   readonly #pseudonym: string;
   readonly #ownAddresses = new Set<string>();
   readonly #listeners: Listener[] = [];
+  readonly #lagGuard: LagGuard;
   #adminServer: AdminServer | undefined;
   #stopping = false;
 
   constructor(options: DaemonOptions) {
     const { config, environment, loadApi, log, now, random } = options;
     this.#options = options;
+    this.#lagGuard = new LagGuard(now);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
     this.#peerPool = new Http1Pool(PEER_IDLE_MS, now);
@@ -132,6 +138,7 @@ class Daemon implements RunningDaemon {
     for (const router of config.routers) await this.#startRouter(router);
     this.#registry.onCollect(() => this.#collect());
     this.#watch?.start();
+    this.#lagGuard.start();
     this.readiness.clear('listeners');
   }
 
@@ -143,6 +150,7 @@ class Daemon implements RunningDaemon {
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
     this.#peerPool.destroy();
+    this.#lagGuard.stop();
     for (const disco of this.#discos) disco.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();
@@ -163,13 +171,21 @@ class Daemon implements RunningDaemon {
     const transform = this.#transform(router);
     for (const server of router.servers) {
       const handle =
-        router.role === 'outgoing' ? this.#outgoing(router, server, transform) : this.#incoming(server, transform);
+        router.role === 'outgoing'
+          ? this.#outgoing(router, server, transform)
+          : this.#incoming(router, server, transform);
       const listener = new Listener({
         label: router.label,
         ip: server.ip,
         port: server.port,
         reusePort: server.reusePort,
         handle,
+        admission: new Admission({
+          maxConcurrentRequests: server.maxConcurrentRequests,
+          lagging: () => this.#lagGuard.lagging,
+          now,
+        }),
+        refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
         onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
         now,
         log,
@@ -194,6 +210,7 @@ class Daemon implements RunningDaemon {
     const { config, environment, now, random } = this.#options;
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
     const hops = this.#hops(server);
+    const policyOf = routePolicies(router);
     return new OutgoingRouter({
       callers: new Callers({
         access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
@@ -212,11 +229,12 @@ class Daemon implements RunningDaemon {
       makeDestination: (binding) =>
         new Destination({
           binding,
+          policy: policyOf(binding),
           transform: 'viaParent' in binding ? UNCHANGED : transform,
           makeHop: (routed) =>
             'viaParent' in binding
-              ? hops.toOutside(routed.endpoint, binding.viaParent)
-              : hops.make(routed, binding, viaDaemons),
+              ? hops.toOutside(routed.endpoint, policyOf(binding), binding.viaParent)
+              : hops.make(routed, binding, policyOf(binding), viaDaemons),
           allDropped: (count) =>
             new ProxyError(
               'no_gateway',
@@ -234,10 +252,11 @@ class Daemon implements RunningDaemon {
     }).handle;
   }
 
-  #incoming(server: ServerConfig, transform: Transform): ExchangeHandler {
+  #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
     const { environment, now, random } = this.#options;
     const { nodeName } = environment;
     const hops = this.#hops(server);
+    const policyOf = routePolicies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: (address) => this.#isDaemon(address),
@@ -247,8 +266,9 @@ class Daemon implements RunningDaemon {
       makeDestination: (binding) =>
         new Destination({
           binding,
+          policy: policyOf(binding),
           transform,
-          makeHop: (routed) => hops.toPod(routed.endpoint, binding),
+          makeHop: (routed) => hops.toPod(routed.endpoint, binding, policyOf(binding)),
           allDropped: (count) =>
             new ProxyError(
               'no_endpoints',
@@ -258,7 +278,8 @@ class Daemon implements RunningDaemon {
           now,
           random,
         }),
-      makePodHop: (endpoint, of) => hops.toPod(endpoint, of),
+      makePodHop: (endpoint, of, policy) => hops.toPod(endpoint, of, policy),
+      policyOf,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
       rules: this.#rules(false),

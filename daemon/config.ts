@@ -4,6 +4,15 @@ import { z } from 'zod';
 import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
 import type { EgressConfig } from './policy/egress-guard.ts';
+import {
+  type ClientConfig,
+  clientConfigs,
+  clientSchema,
+  misplacedKeys,
+  type ServiceConfig,
+  serviceConfigs,
+  serviceSchema,
+} from './policy-config.ts';
 
 /** Ports that a router listens on where its config names none (DESIGN §3). */
 const OUTGOING_PORT = 4140;
@@ -51,6 +60,7 @@ const server = z.strictObject({
   port: port.optional(),
   allowedClients: z.array(client).optional(),
   clearContext: z.boolean().default(true),
+  maxConcurrentRequests: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
 });
 
@@ -63,6 +73,8 @@ const router = z.strictObject({
       transformers: z.array(transformer).default([]),
     })
     .prefault({}),
+  service: serviceSchema.prefault({}),
+  client: clientSchema.prefault({}),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -125,6 +137,8 @@ export interface ServerConfig {
   readonly clearContext: boolean;
   /** Undefined where the config does not say: the role's own default applies. */
   readonly allowedClients: readonly string[] | undefined;
+  /** Undefined: no limit. */
+  readonly maxConcurrentRequests: number | undefined;
 }
 
 export interface RouterConfig {
@@ -132,6 +146,9 @@ export interface RouterConfig {
   /** An incoming router takes requests from other daemons and routes to pods of this node; an outgoing one serves those pods. */
   readonly role: 'outgoing' | 'incoming';
   readonly transformers: readonly TransformerConfig[];
+  /** What is said of destinations, the last of those that apply counting, key by key. */
+  readonly service: readonly ServiceConfig[];
+  readonly client: readonly ClientConfig[];
   readonly servers: readonly ServerConfig[];
 }
 
@@ -171,6 +188,10 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
  */
 export function parseDaemonConfig(file: string, text: string, environment: DaemonEnvironment): DaemonConfig {
   const raw = parseConfig(file, text, schema, (config) => [
+    ...config.routers.flatMap((r, i) => [
+      ...misplacedKeys(`routers[${i}].service`, r.service),
+      ...misplacedKeys(`routers[${i}].client`, r.client),
+    ]),
     ...duplicateLabels(config),
     ...duplicatePorts(config),
     ...unknownNodeAddress(config, environment),
@@ -185,12 +206,15 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       label: r.label,
       role: roleOf(r),
       transformers: r.interpreter.transformers,
+      service: serviceConfigs(r.service),
+      client: clientConfigs(r.client),
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
         reusePort: s.socketOptions.reusePort,
         clearContext: s.clearContext,
         allowedClients: s.allowedClients,
+        maxConcurrentRequests: s.maxConcurrentRequests,
       })),
     })),
     // linkerd consults the namer that is declared last first.

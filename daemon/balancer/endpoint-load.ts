@@ -1,5 +1,5 @@
-import { FailureAccrual, POD_ACCRUAL } from './failure-accrual.ts';
-import { FLOOR_MS, LatencyAverage } from './latency-average.ts';
+import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
+import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
 
 /** A request under way counts at least this, so that one that hangs shows. */
 const LEAST_MS = 1;
@@ -8,16 +8,26 @@ const FAILURE_MS = 1_000;
 /** Load of an endpoint that has never answered and is being asked: it gets one request, and no more before the answer. */
 const UNPROVEN = 1e9;
 
+export interface EndpointLoadOptions {
+  readonly failureAccrual: FailureAccrualOptions;
+  /** Time constant of its latency, ms. */
+  readonly decayTimeMs: number;
+}
+
+const DEFAULTS: EndpointLoadOptions = { failureAccrual: POD_ACCRUAL, decayTimeMs: DECAY_MS };
+
 /** What the balancer knows of one endpoint. Times are ms of one monotonic clock. */
 export class EndpointLoad {
   readonly accrual: FailureAccrual;
-  readonly #latency = new LatencyAverage();
+  readonly #latency: LatencyAverage;
   #proven = false;
   /** Requests under way. */
   outstanding = 0;
 
-  constructor(random: () => number) {
-    this.accrual = new FailureAccrual(POD_ACCRUAL, random);
+  /** `options`: what its router's config says of it; `random` gives numbers in [0, 1). */
+  constructor(random: () => number, options: EndpointLoadOptions = DEFAULTS) {
+    this.accrual = new FailureAccrual(options.failureAccrual, random);
+    this.#latency = new LatencyAverage(options.decayTimeMs);
   }
 
   /**
@@ -37,9 +47,11 @@ export class EndpointLoad {
     this.outstanding -= 1;
   }
 
-  /** The head of an answer came `latencyMs` after the request. A 429 counts as slow, a 5xx as slow and as a failure. */
-  answered(status: number, latencyMs: number, now: number): void {
-    const failed = status >= 500;
+  /**
+   * The head of an answer came `latencyMs` after the request. A 429 counts as slow, a failure (a 5xx, unless the Service's
+   * classifier says otherwise) as slow and against it.
+   */
+  answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
     this.#proven = true;
     this.#latency.observe(failed || status === 429 ? Math.max(latencyMs, FAILURE_MS) : latencyMs, now);
     if (failed) this.accrual.failed(now);

@@ -15,20 +15,25 @@ const MOST = 4;
  * Times are ms of one monotonic clock.
  */
 export class LatencyAverage {
+  readonly #decayMs: number;
   #value = 0;
   #stamp = 0;
+
+  constructor(decayMs: number = DECAY_MS) {
+    this.#decayMs = decayMs;
+  }
 
   /** Takes one latency, observed at `now`. */
   observe(latencyMs: number, now: number): void {
     const expected = this.value(now);
     const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
-    const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / DECAY_MS);
+    const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
     this.#value = expected + (latency - expected) * (latency > expected ? UP : Math.max(age, DOWN));
     this.#stamp = now;
   }
 
   /** What to expect at `now`; 0 where nothing is known. */
   value(now: number): number {
-    return this.#value === 0 ? 0 : this.#value * Math.exp(-Math.max(0, now - this.#stamp) / DECAY_MS);
+    return this.#value === 0 ? 0 : this.#value * Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
   }
 }

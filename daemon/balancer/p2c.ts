@@ -1,5 +1,7 @@
 /** What the choice looks at. Times are ms of one monotonic clock. */
 export interface Balanced {
+  /** Requests under way. */
+  readonly outstanding: number;
   /** Expected cost of one more request. */
   load(now: number): number;
   /** Whether it is out for its failures. */
@@ -9,17 +11,27 @@ export interface Balanced {
 }
 
 /** As often as linkerd draws again where both drawn are out (`maxEffort`). */
-const MAX_EFFORT = 5;
+export const MAX_EFFORT = 5;
 /** Loads nearer to each other than this are alike: chance decides. */
 const ALIKE = 1.5;
 /** How much the odds go with the loads beyond that: one of twice the load still gets a ninth of the draws of the two. */
 const ODDS_EXPONENT = 3;
 
+/** How a draw is decided. */
+export interface DrawRule {
+  /** Draws before what is out is taken all the same. */
+  readonly maxEffort: number;
+  /** The better of two that are both in, or both out. */
+  readonly better: (a: Balanced, b: Balanced, now: number, random: () => number) => Balanced;
+}
+
+const BY_LOAD: DrawRule = { maxEffort: MAX_EFFORT, better: byLoad };
+
 /**
  * Power of two choices (Mitzenmacher 2001; linkerd's `p2c`): of two distinct members at random, most likely the one of lower
  * load; never quite for certain, so that what is thought of the other can be corrected. Members that are out are passed over, but for a probe that is due; when draw after draw finds none that is in,
  * so many are out that being out means nothing, and the last draw stands (`onPanic` is told). `excluded` members are left out.
- * `random` gives numbers in [0, 1). Gives undefined when no member is left.
+ * `random` gives numbers in [0, 1). Gives undefined when no member is left. `rule`: which of two, and how many draws.
  */
 export function pickTwoChoices<Member extends Balanced>(
   members: readonly Member[],
@@ -27,30 +39,37 @@ export function pickTwoChoices<Member extends Balanced>(
   random: () => number,
   onPanic: () => void,
   excluded?: ReadonlySet<Member>,
+  rule: DrawRule = BY_LOAD,
 ): Member | undefined {
   const from = excluded === undefined || excluded.size === 0 ? members : members.filter((m) => !excluded.has(m));
   const size = from.length;
   if (size < 2) return from[0];
   let chosen: Member | undefined;
-  for (let effort = 0; effort < MAX_EFFORT; effort += 1) {
+  for (let effort = 0; effort < rule.maxEffort; effort += 1) {
     const first = Math.floor(random() * size);
     const offset = Math.floor(random() * (size - 1));
     const a = from[first] as Member;
     const b = from[offset >= first ? offset + 1 : offset] as Member;
     if (a.out && a.takeProbe(now)) return a;
     if (b.out && b.takeProbe(now)) return b;
-    chosen = a.out === b.out ? better(a, b, now, random) : a.out ? b : a;
+    chosen = a.out === b.out ? (rule.better(a, b, now, random) as Member) : a.out ? b : a;
     if (!chosen.out) return chosen;
   }
   onPanic();
   return chosen;
 }
 
-function better<Member extends Balanced>(a: Member, b: Member, now: number, random: () => number): Member {
+/** The one of two that is likelier to answer sooner (linkerd's `ewma`). */
+export function byLoad(a: Balanced, b: Balanced, now: number, random: () => number): Balanced {
   const loadA = a.load(now);
   const loadB = b.load(now);
   if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return a; // the first drawn of the two, which is chance
   const forA = loadB ** ODDS_EXPONENT;
   const forB = loadA ** ODDS_EXPONENT;
   return random() * (forA + forB) < forA ? a : b;
+}
+
+/** The one of two with fewer requests under way (linkerd's `p2c`). */
+export function byOutstanding(a: Balanced, b: Balanced): Balanced {
+  return b.outstanding < a.outstanding ? b : a;
 }

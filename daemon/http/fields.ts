@@ -26,6 +26,8 @@ export const FieldClass = {
   protected: 13,
   upgrade: 14,
   maxForwards: 15,
+  /** A time that is left: sent anew by each hop. */
+  grpcTimeout: 16,
 } as const;
 export type FieldClass = (typeof FieldClass)[keyof typeof FieldClass];
 
@@ -45,6 +47,7 @@ const KNOWN_FIELDS = new Map<string, FieldClass>([
   ['expect', FieldClass.expect],
   ['via', FieldClass.via],
   ['max-forwards', FieldClass.maxForwards],
+  ['grpc-timeout', FieldClass.grpcTimeout],
   ['authorization', FieldClass.protected],
   ['cookie', FieldClass.protected],
   ['set-cookie', FieldClass.protected],

@@ -35,6 +35,8 @@ export interface RequestHead extends MessageHead {
   readonly acceptsTrailers: boolean;
   /** The protocol that the client asks to switch to (RFC 9110 §7.8), as written; undefined where it does not, or may not. */
   readonly upgrade: string | undefined;
+  /** The field's value, as written. */
+  readonly grpcTimeout: string | undefined;
 }
 
 export interface ResponseHead extends MessageHead {
@@ -64,6 +66,7 @@ class MessageFacts {
   te: string | undefined;
   keepAlive: string | undefined;
   upgrade: string | undefined;
+  grpcTimeout: string | undefined;
 
   add(name: string, value: string): FieldClass {
     const fieldClass = classifyField(name);
@@ -100,6 +103,9 @@ class MessageFacts {
         break;
       case FieldClass.upgrade:
         this.upgrade = this.upgrade === undefined ? value : `${this.upgrade}, ${value}`;
+        break;
+      case FieldClass.grpcTimeout:
+        this.grpcTimeout ??= value;
         break;
       default:
     }
@@ -149,6 +155,7 @@ export function parseRequestHead(text: string): RequestHead {
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
     acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
     upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
+    grpcTimeout: facts.grpcTimeout,
   };
 }
 

@@ -8,6 +8,8 @@ interface ErrorRow {
   readonly retryable: boolean;
   /** What to do, for the person who reads the answer. */
   readonly advice: string;
+  /** For the Retry-After field (RFC 9110 §10.2.3), s. */
+  readonly retryAfterS?: number;
 }
 
 export const PROXY_ERRORS = {
@@ -92,6 +94,30 @@ export const PROXY_ERRORS = {
     retryable: false,
     advice: 'The destination sent an answer that is not well-formed HTTP/1.1 (RFC 9112).',
   },
+  attempt_timeout: {
+    status: 503,
+    retryable: false,
+    advice:
+      'No answer began within routers[].client.requestAttemptTimeoutMs. Find out why the destination is slow, or allow it more time.',
+  },
+  total_timeout: {
+    status: 503,
+    retryable: false,
+    advice:
+      'No answer began within routers[].service.totalTimeoutMs, further attempts included. Find out why the destination is slow, or allow it more time.',
+  },
+  deadline_exceeded: {
+    status: 504,
+    retryable: false,
+    advice: 'No answer began within the time that the caller gave (grpc-timeout, further attempts included).',
+  },
+  overloaded: {
+    status: 503,
+    retryable: true,
+    advice:
+      'The daemon has more under way than it takes (routers[].servers[].maxConcurrentRequests), or too much to do. Try again later, and send fewer requests at a time.',
+    retryAfterS: 1,
+  },
   draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },
   internal_error: {
     status: 500,
@@ -124,6 +150,11 @@ export class ProxyError extends Error {
 
   get retryable(): boolean {
     return PROXY_ERRORS[this.code].retryable;
+  }
+
+  get retryAfterS(): number | undefined {
+    const row: ErrorRow = PROXY_ERRORS[this.code];
+    return row.retryAfterS;
   }
 
   /** The text/plain body of the answer: what was wrong, then what to do. */

@@ -196,7 +196,8 @@ export class Http1Exchange implements Exchange {
     }
     if (error.status === 400) this.#reusable = false; // whoever errs about this request may err about where it ends
     const body = Buffer.from(error.body, 'utf8');
-    const fieldLines = `${extraFieldLines}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
+    const retryAfter = error.retryAfterS === undefined ? '' : `Retry-After: ${error.retryAfterS}\r\n`;
+    const fieldLines = `${extraFieldLines}${retryAfter}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
     const bodiless = this.request.method === 'HEAD';
     this.respond({
       status: error.status,
@@ -228,6 +229,7 @@ const REASONS: Readonly<Record<number, string>> = {
   501: 'Not Implemented',
   502: 'Bad Gateway',
   503: 'Service Unavailable',
+  504: 'Gateway Timeout',
   505: 'HTTP Version Not Supported',
   508: 'Loop Detected',
 };

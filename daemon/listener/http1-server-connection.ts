@@ -26,6 +26,11 @@ export interface ConnectionHost {
   readonly handle: ExchangeHandler;
   readonly draining: boolean;
   now(): number;
+  /** Whether a further request is taken, and if not why. Each that is taken is released once. */
+  admit(caller: Caller): ProxyError | undefined;
+  release(caller: Caller): void;
+  /** Field lines that an answer to a request that is not admitted gets. */
+  refusalLines(error: ProxyError): string;
   onRefused(error: ProxyError): void;
   onClosed(connection: Http1ServerConnection): void;
 }
@@ -36,6 +41,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   readonly caller: Caller;
   readonly #host: ConnectionHost;
   #exchange: Http1Exchange | undefined;
+  /** Whether the exchange was admitted, and must be released. */
+  #admitted = false;
   /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
   #unread: Buffer | undefined;
   #consuming = false;
@@ -68,7 +75,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   releaseSocket(exchange: Http1Exchange): CallerTunnel {
     const { socket } = this;
     this.#released = true;
-    if (this.#exchange === exchange) this.#exchange = undefined;
+    if (this.#exchange === exchange) this.#letGo();
     this.#clearTimer();
     socket.off('data', this.#onData);
     socket.off('drain', this.#onDrain);
@@ -132,7 +139,7 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   exchangeAnswered(exchange: Http1Exchange, reusable: boolean): void {
     if (this.#exchange !== exchange) return;
-    this.#exchange = undefined;
+    this.#letGo();
     this.#clearTimer();
     if (!reusable || this.#callerEnded) {
       this.#close();
@@ -192,8 +199,22 @@ export class Http1ServerConnection implements ExchangeConnection {
     }
     const exchange = new Http1Exchange(this, parseRequestHead(head.text), this.#host.now());
     this.#exchange = exchange;
-    this.#host.handle(exchange);
+    const refusal = this.#host.admit(this.caller);
+    this.#admitted = refusal === undefined;
+    if (refusal === undefined) {
+      this.#host.handle(exchange);
+    } else {
+      this.#host.onRefused(refusal);
+      exchange.fail(refusal, this.#host.refusalLines(refusal));
+    }
     return head.bodyOffset;
+  }
+
+  #letGo(): void {
+    this.#exchange = undefined;
+    if (!this.#admitted) return;
+    this.#admitted = false;
+    this.#host.release(this.caller);
   }
 
   #readBody(bytes: Buffer, offset: number): number | undefined {
@@ -207,7 +228,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** Answers what could not be read, and closes: nothing after it can be told apart any more. */
   #refuse(error: ProxyError): void {
     const exchange = this.#exchange;
-    this.#exchange = undefined;
+    this.#letGo();
     this.#host.onRefused(error);
     if (exchange !== undefined) {
       const answered = exchange.answered;
@@ -265,7 +286,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   #onClose(): void {
     this.#clearTimer();
     this.#exchange?.callerGone();
-    this.#exchange = undefined;
+    this.#letGo();
     this.#host.onClosed(this);
   }
 

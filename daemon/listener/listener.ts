@@ -1,7 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
-import type { ExchangeHandler } from '../http/exchange.ts';
+import type { Caller, ExchangeHandler } from '../http/exchange.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
+import type { Admission } from '../policy/admission.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
 
 const SWEEP_MS = 1_000;
@@ -15,6 +16,9 @@ export interface ListenerOptions {
   /** SO_REUSEPORT, so that the next daemon can listen before this one stops. */
   readonly reusePort: boolean;
   readonly handle: ExchangeHandler;
+  readonly admission: Admission;
+  /** Field lines that an answer to a request that is not admitted gets. */
+  readonly refusalLines: (error: ProxyError) => string;
   readonly onRefused: (error: ProxyError) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -82,6 +86,18 @@ export class Listener implements ConnectionHost {
 
   onRefused(error: ProxyError): void {
     this.#options.onRefused(error);
+  }
+
+  admit(caller: Caller): ProxyError | undefined {
+    return this.#options.admission.admit(caller.address);
+  }
+
+  release(caller: Caller): void {
+    this.#options.admission.release(caller.address);
+  }
+
+  refusalLines(error: ProxyError): string {
+    return this.#options.refusalLines(error);
   }
 
   onClosed(connection: Http1ServerConnection): void {

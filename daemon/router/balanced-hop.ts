@@ -5,8 +5,15 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import type { Hop } from './hop.ts';
 
-/** A pod did not fail by having left, and a daemon that is starting or stopping says nothing of its pods. */
-const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set(['endpoint_gone', 'draining', 'not_synced']);
+/** A pod did not fail by having left, and a daemon that is starting, stopping or overloaded says nothing
+ * of its pods; nor does a caller's short patience. */
+const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
+  'endpoint_gone',
+  'draining',
+  'not_synced',
+  'overloaded',
+  'deadline_exceeded',
+]);
 
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
@@ -22,6 +29,10 @@ export abstract class BalancedHop implements Hop {
     this.address = address;
     this.pool = pool;
     this.endpoint = endpoint;
+  }
+
+  get outstanding(): number {
+    return this.endpoint.outstanding;
   }
 
   get out(): boolean {
@@ -43,15 +54,15 @@ export abstract class BalancedHop implements Hop {
     this.endpoint.begin();
   }
 
-  answered(status: number, latencyMs: number, now: number): void {
-    this.endpoint.answered(status, latencyMs, now);
+  answered(status: number, latencyMs: number, now: number, failed: boolean): void {
+    this.endpoint.answered(status, latencyMs, now, failed);
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
     if (!NO_FAULT.has(code)) this.endpoint.lost(now);
   }
 
-  end(_status: number, _latencyMs: number): void {
+  end(_status: number, _latencyMs: number, _failed: boolean): void {
     this.endpoint.end();
   }
 }

@@ -1,14 +1,16 @@
-import { pickTwoChoices } from '../balancer/p2c.ts';
-import { RETRY_BUDGET, RetryBudget } from '../balancer/retry-budget.ts';
+import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
+import { RetryBudget } from '../balancer/retry-budget.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
 import type { Hop, Route } from './hop.ts';
+import type { RoutePolicy } from './route-policy.ts';
 
 const UNROUTED: Path = { kind: 'direct' };
 
 export interface DestinationOptions {
   readonly binding: Binding;
+  readonly policy: RoutePolicy;
   readonly transform: Transform;
   readonly makeHop: (routed: RoutedEndpoint) => Hop;
   /** Why no endpoint is left after the transformers, though the name has `count` of them. */
@@ -27,16 +29,21 @@ export interface DestinationOptions {
  */
 export class Destination implements Route {
   readonly binding: Binding;
+  readonly policy: RoutePolicy;
   readonly #options: DestinationOptions;
   #bindingVersion: number | undefined;
   #transformVersion: number | undefined;
   #byKey = new Map<string, Hop>();
   #hops: readonly Hop[] = [];
   #count = 0;
-  readonly #budget = new RetryBudget(RETRY_BUDGET);
+  readonly #budget: RetryBudget;
+  readonly #balancer: Balancer<Hop>;
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
+    this.policy = options.policy;
+    this.#budget = new RetryBudget(options.policy.retryBudget);
+    this.#balancer = makeBalancer(options.policy.balancer);
     this.#options = options;
   }
 
@@ -45,7 +52,7 @@ export class Destination implements Route {
     const { transform, now, random, onPanic } = this.#options;
     if (binding.version !== this.#bindingVersion || transform.version !== this.#transformVersion) this.#refresh();
     if (this.#hops.length === 0) throw this.#explainEmpty();
-    return pickTwoChoices(this.#hops, now(), random, onPanic, tried);
+    return this.#balancer({ members: this.#hops, now: now(), random, onPanic, excluded: tried });
   }
 
   requested(): void {

@@ -1,3 +1,4 @@
+import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
 import { RawConnection } from '../client/raw-connection.ts';
 import type {
@@ -10,9 +11,13 @@ import type {
 } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
-import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { CallTime, type TimeoutWatcher } from './call-time.ts';
+import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
-import { decideRetry, REPLAY_BYTES, type RetryDecision, retryDelayMs } from './retry.ts';
+import { meshErrorLines, meshErrorOf } from './mesh-errors.ts';
+import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
+import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
 import { splice } from './splice.ts';
 import { openByFirstBytes } from './tunnel-opening.ts';
 
@@ -29,10 +34,26 @@ export interface ForwardingRules {
 /** A request as it goes on: its line and fields, without those that the hop adds. */
 export interface ForwardedRequest {
   readonly headText: string;
+  /** What the request says of the time that it has. */
+  readonly deadline: AskedDeadline | undefined;
+}
+
+/** A failed answer is read to its end, so that its connection can be kept, up to this size. */
+const MAX_DROPPED_BYTES = REPLAY_BYTES;
+
+/** What follows a failed attempt. */
+interface NextAttempt {
+  readonly decision: RetryDecision;
+  readonly cause: AttemptFailure;
+  readonly untouched: boolean;
+  /** What the failed attempt's application answered; 0 where it did not. */
+  readonly status: number;
+  /** What to answer where no further attempt can be made. */
+  readonly error: ProxyError | undefined;
 }
 
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
-export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
+export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher {
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
@@ -44,16 +65,12 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   #touching = 0;
   #attemptStartedAt = 0;
   #tried: Set<Hop> | undefined;
-  /** The body so far, for a further attempt; undefined once it is too large or the answer has begun. */
-  #replay: Buffer[] | undefined = [];
-  #replayBytes = 0;
-  #bodyEnded = false;
-  #trailers: FieldList = [];
+  readonly #body = new ReplayBuffer();
   #answerStatus = 0;
-  /** The peer's refusal whose answer is being read to its end before the next attempt. */
-  #refusal: { readonly code: ProxyErrorCode; readonly decision: RetryDecision } | undefined;
+  /** The next attempt, once the answer that asks for it has been read to its end. */
+  #dropped: { readonly next: NextAttempt; bytes: number } | undefined;
   #done = false;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #time: CallTime;
 
   constructor(
     exchange: Exchange,
@@ -66,6 +83,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     this.#headText = request.headText;
     this.#rules = context.rules;
     this.#observer = context.observer;
+    this.#time = new CallTime(route.policy, exchange.startedAt, request.deadline);
     exchange.watcher = this;
   }
 
@@ -75,23 +93,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     if (this.#done) return;
     this.#exchange.readBody(this);
     // A body usually arrives with its head: wait for the end of this read, so that both leave in one write.
-    if (!this.#bodyEnded) process.nextTick(flushConnection, this.#connection);
+    if (!this.#body.ended) process.nextTick(flushConnection, this.#connection);
   }
 
   // The request's body.
 
   write(piece: Buffer): boolean {
-    if (this.#replay !== undefined) {
-      this.#replayBytes += piece.length;
-      if (this.#replayBytes > REPLAY_BYTES && this.#connection !== undefined) this.#replay = undefined;
-      else this.#replay.push(piece);
-    }
-    return this.#connection === undefined ? this.#replayBytes < REPLAY_BYTES : this.#connection.write(piece);
+    const connection = this.#connection;
+    const more = this.#body.add(piece, connection !== undefined);
+    return connection === undefined ? more : connection.write(piece);
   }
 
   end(trailers: FieldList): void {
-    this.#bodyEnded = true;
-    this.#trailers = trailers;
+    this.#body.end(trailers);
     this.#connection?.end(trailers);
   }
 
@@ -116,7 +130,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     const lines = this.#answerLines(head);
     const caller = this.#exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
     this.#connection = undefined;
-    this.#replay = undefined;
+    this.#body.forget();
     this.#answered(head.status);
     this.#finish(head.status);
     const onEnded = () => this.#endAttempt(head.status);
@@ -126,9 +140,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onAnswer(head: ResponseHead): void {
-    const hop = this.#hop as Hop;
-    if (hop.peer && head.status >= 500 && this.#refusedByPeer(head)) return;
-    this.#replay = undefined;
+    if (head.status >= 500 && this.#triesElsewhere(head)) return;
+    this.#body.forget();
+    this.#time.stop();
     this.#answerStatus = head.status;
     this.#answered(head.status);
     const bodiless = head.framing.kind === 'none';
@@ -148,16 +162,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onAnswerData(piece: Buffer): boolean {
-    return this.#refusal !== undefined || this.#exchange.writeBody(piece);
+    const dropped = this.#dropped;
+    if (dropped === undefined) return this.#exchange.writeBody(piece);
+    dropped.bytes += piece.length;
+    if (dropped.bytes > MAX_DROPPED_BYTES) this.#abandonAttempt(dropped.next);
+    return true;
   }
 
   onAnswerEnd(trailers: FieldList): void {
-    const refusal = this.#refusal;
+    const dropped = this.#dropped;
     this.#connection = undefined;
-    this.#endAttempt(refusal === undefined ? this.#answerStatus : 0);
-    if (refusal !== undefined) {
-      this.#refusal = undefined;
-      this.#goOn(refusal.decision, new ProxyError(refusal.code, 'the peer refused'));
+    this.#endAttempt(dropped?.next.status ?? this.#answerStatus);
+    if (dropped !== undefined) {
+      this.#goOn(dropped.next);
       return;
     }
     this.#finish(this.#answerStatus);
@@ -173,71 +190,94 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
   }
 
   onUpstreamError(failure: UpstreamFailure): void {
+    const { error, beforeSending, onReusedConnection } = failure;
+    const dropped = this.#dropped;
     this.#connection = undefined;
-    this.#refusal = undefined;
-    if (!failure.onReusedConnection) this.#hop?.lost(failure.error.code, false, this.#rules.now());
+    if (!onReusedConnection && dropped === undefined) this.#hop?.lost(error.code, false, this.#rules.now());
     this.#endAttempt(0);
     if (this.#answerStatus !== 0) {
       this.#finish(0);
       this.#exchange.abort();
       return;
     }
-    this.#goOn(this.#decide(failure.error.code, failure.beforeSending, failure.onReusedConnection), failure.error);
+    if (dropped !== undefined) {
+      this.#goOn(dropped.next);
+      return;
+    }
+    const decision = this.#decide(error.code, beforeSending, onReusedConnection);
+    if (decision === 'no') this.#fail(error);
+    else this.#goOn({ decision, cause: error.code, untouched: beforeSending, status: 0, error });
   }
 
   onCallerGone(): void {
-    this.#connection?.abort();
-    this.#connection = undefined;
-    clearTimeout(this.#timer);
-    this.#endAttempt(0);
+    this.#abortAttempt(0);
     this.#finish(0);
   }
 
-  /** Whether the answer is a peer's refusal that leaves us free to try elsewhere; then it is read to its end and dropped. */
-  #refusedByPeer(head: ResponseHead): boolean {
-    const code = fieldValue(head.fields, 'mesh-error');
-    if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return false;
-    const known = code as ProxyErrorCode;
-    const decision = this.#decide(known, fieldValue(head.fields, 'mesh-retryable') === 'true', false);
+  /** Whether the answer is a failure that leaves us free to try elsewhere; then it is read to its end and dropped. */
+  #triesElsewhere(head: ResponseHead): boolean {
+    const hop = this.#hop as Hop;
+    const { status } = head;
+    const { classifier } = this.#route.policy;
+    const said = hop.peer ? meshErrorOf(head) : undefined;
+    if (said === undefined && !classifier.mayRetry(this.#exchange.request.method)) return false;
+    const cause: AttemptFailure = said?.code ?? 'failure_answered';
+    const untouched = said?.untouched === true;
+    const decision = this.#decide(cause, untouched, false);
     if (decision === 'no') return false;
-    this.#hop?.lost(known, true, this.#rules.now());
-    this.#refusal = { code: known, decision };
+    if (said === undefined) this.#answered(status);
+    else hop.lost(said.code, true, this.#rules.now());
+    const next: NextAttempt =
+      said === undefined
+        ? { decision, cause, untouched, status, error: undefined }
+        : { decision, cause, untouched, status: 0, error: new ProxyError(said.code, 'the peer refused') };
+    this.#dropped = { next, bytes: 0 };
     return true;
   }
 
-  #decide(code: ProxyErrorCode, untouched: boolean, staleConnection: boolean): RetryDecision {
+  #decide(cause: AttemptFailure, untouched: boolean, staleConnection: boolean): RetryDecision {
     if (!untouched && !staleConnection) this.#touching += 1;
-    const decision = decideRetry({
-      method: this.#exchange.request.method,
-      code,
-      untouched,
-      staleConnection,
-      attempts: this.#attempts,
-      touching: this.#touching,
-      replayable: this.#replay !== undefined,
-    });
+    const decision = decideRetry(
+      {
+        method: this.#exchange.request.method,
+        cause,
+        untouched,
+        staleConnection,
+        attempts: this.#attempts,
+        touching: this.#touching,
+        replayable: this.#body.replayable,
+      },
+      this.#route.policy.classifier,
+    );
     if (decision !== 'elsewhere') return decision;
-    // What no application saw adds nothing to its load, and costs no budget.
-    return this.#rules.retriesElsewhere && (untouched || this.#route.withdrawRetry()) ? 'elsewhere' : 'no';
+    if (!this.#rules.retriesElsewhere) return 'no';
+    // What no application saw adds nothing to its load, and costs no budget; an overloaded daemon's load is another matter.
+    const free = untouched && cause !== 'overloaded';
+    return free || this.#route.withdrawRetry() ? 'elsewhere' : 'no';
   }
 
-  #goOn(decision: RetryDecision, error: ProxyError): void {
-    if (decision === 'no') {
-      this.#fail(error);
-      return;
-    }
-    this.#observer.retried(error.code);
-    if (decision === 'again') {
+  #goOn(next: NextAttempt): void {
+    this.#dropped = undefined;
+    this.#time.stop();
+    this.#observer.retried(next.cause);
+    if (next.decision === 'again') {
       this.#attempt(this.#hop);
       return;
     }
     this.#tried ??= new Set();
     if (this.#hop !== undefined) this.#tried.add(this.#hop);
-    this.#attempt(undefined, error);
+    const { retryBackoff } = this.#route.policy;
+    if (next.untouched || retryBackoff === undefined) this.#attempt(undefined, next.error);
+    else this.#attemptLater(backoffMs(retryBackoff, this.#touching, this.#rules.random), next.error);
   }
 
   /** Sends the request, and what is known of its body, to `again` on a fresh connection or to the next hop of the route. */
   #attempt(again: Hop | undefined, lastError?: ProxyError): void {
+    const now = this.#rules.now();
+    if (this.#time.over(now)) {
+      this.#fail(this.#time.wholeError);
+      return;
+    }
     let hop = again;
     try {
       hop ??= this.#route.pick(this.#tried ?? NONE_TRIED);
@@ -246,21 +286,27 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
       return;
     }
     if (hop === undefined) {
-      this.#attemptLater(lastError);
+      // Every pod has been tried: a moment later the cluster may know others, or one of them may be up.
+      this.#tried = undefined;
+      this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts + 1), this.#rules.random), lastError);
       return;
     }
     this.#attempts += 1;
     this.#hop = hop;
-    this.#attemptStartedAt = this.#rules.now();
+    this.#attemptStartedAt = now;
     hop.begin();
     const { request } = this.#exchange;
     const connection = this.#connectionFor(request.method, hop, again !== undefined);
     this.#connection = connection;
-    connection.send(request.method, this.#headText + hop.fieldLines, request.framing, this);
+    connection.send(
+      request.method,
+      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
+      request.framing,
+      this,
+    );
+    this.#time.startAttempt(this, this.#attemptStartedAt);
     if (this.#attempts === 1) return;
-    for (const piece of this.#replay ?? []) connection.write(piece);
-    if (this.#bodyEnded) connection.end(this.#trailers);
-    else connection.flush();
+    this.#body.replay(connection);
     this.#exchange.resumeBody();
   }
 
@@ -269,11 +315,39 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
     return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
   }
 
-  /** Every pod has been tried: a moment later the cluster may know others, or one of them may be up. */
-  #attemptLater(lastError: ProxyError | undefined): void {
-    this.#tried = undefined;
-    const delay = retryDelayMs(Math.max(2, this.#attempts + 1), this.#rules.random);
-    this.#timer = setTimeout(() => this.#attempt(undefined, lastError), delay);
+  #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {
+    this.#time.wait(delayMs, this.#rules.now(), () => this.#attempt(undefined, lastError), this);
+  }
+
+  /** The answer has not begun in time, or one that is dropped does not end. */
+  onTimeout(error: ProxyError): void {
+    const dropped = this.#dropped;
+    const ofAttempt = error.code === 'attempt_timeout';
+    if (dropped !== undefined && ofAttempt) {
+      this.#abandonAttempt(dropped.next);
+      return;
+    }
+    if (dropped === undefined && this.#connection !== undefined) {
+      this.#hop?.lost(error.code, false, this.#rules.now());
+    }
+    const decision = ofAttempt ? this.#decide(error.code, false, false) : 'no';
+    if (decision !== 'no') {
+      this.#abandonAttempt({ decision, cause: error.code, untouched: false, status: 0, error });
+      return;
+    }
+    this.#abortAttempt(0);
+    this.#fail(error);
+  }
+
+  #abandonAttempt(next: NextAttempt): void {
+    this.#abortAttempt(next.status);
+    this.#goOn(next);
+  }
+
+  #abortAttempt(status: number): void {
+    this.#connection?.abort();
+    this.#connection = undefined;
+    this.#endAttempt(status);
   }
 
   #fail(error: ProxyError): void {
@@ -285,20 +359,23 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher {
 
   #answered(status: number): void {
     const now = this.#rules.now();
-    this.#hop?.answered(status, now - this.#attemptStartedAt, now);
+    this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
 
   #endAttempt(status: number): void {
     const hop = this.#hop;
     if (hop === undefined || this.#attemptStartedAt === -1) return;
-    hop.end(status, this.#rules.now() - this.#attemptStartedAt);
+    const failed = this.#route.policy.classifier.isFailure(status);
+    hop.end(status, this.#rules.now() - this.#attemptStartedAt, failed);
     this.#attemptStartedAt = -1;
   }
 
   #finish(status: number): void {
     if (this.#done) return;
     this.#done = true;
-    this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt);
+    this.#time.stop();
+    const failed = this.#route.policy.classifier.isFailure(status);
+    this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt, failed);
   }
 }
 
@@ -311,9 +388,4 @@ function flushConnection(connection: UpstreamConnection | undefined): void {
 /** What an incoming router says of an error to the daemon that asked; applications never see it. */
 function peerErrorLines(rules: ForwardingRules, error: ProxyError): string {
   return rules.retriesElsewhere ? '' : meshErrorLines(error);
-}
-
-/** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
-export function meshErrorLines(error: ProxyError): string {
-  return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
 }

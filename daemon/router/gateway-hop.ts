@@ -46,9 +46,9 @@ export class GatewayHop extends BalancedHop {
     return true;
   }
 
-  override answered(status: number, latencyMs: number, now: number): void {
+  override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.#gateway.succeeded();
-    super.answered(status, latencyMs, now);
+    super.answered(status, latencyMs, now, failed);
   }
 
   /** A daemon that cannot be connected to is no fault of the pod, and a connection that breaks need be neither's. */
@@ -58,6 +58,8 @@ export class GatewayHop extends BalancedHop {
       super.lost(code, byPeer, now);
     } else if (code === 'connect_failed') {
       this.#gateway.failed(now);
+    } else if (code === 'attempt_timeout' || code === 'total_timeout') {
+      super.lost(code, byPeer, now); // whose silence it is cannot be told; the pod's is the likelier one
     }
   }
 }

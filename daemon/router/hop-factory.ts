@@ -7,6 +7,7 @@ import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
+import type { RoutePolicy } from './route-policy.ts';
 
 export interface HopFactoryOptions {
   readonly podPool: Http1Pool;
@@ -22,6 +23,9 @@ interface ServiceOfHop {
   readonly service: string;
 }
 
+/** What the router's config says of endpoints of that Service. */
+type HopPolicy = Pick<RoutePolicy, 'failureAccrual' | 'balancer'>;
+
 /** Makes the hop that a routed endpoint's path asks for. */
 export class HopFactory {
   readonly #options: HopFactoryOptions;
@@ -33,29 +37,33 @@ export class HopFactory {
   }
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
-  make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, viaDaemons: boolean): Hop {
-    const { peerPool, metrics, random } = this.#options;
+  make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
+    const { peerPool, metrics } = this.#options;
     if (path.kind === 'gateway') {
-      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: new EndpointLoad(random) });
+      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy) });
     }
-    if (path.kind === 'self') return this.toPod(endpoint, of);
+    if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(endpoint, this.#wiring(), false, counter);
+    return new DirectHop(endpoint, this.#wiring(policy), false, counter);
   }
 
   /** To an address outside the cluster, or to the parent proxy. */
-  toOutside(endpoint: Endpoint, parentProxy: boolean): Hop {
-    return new DirectHop(endpoint, this.#wiring(), parentProxy, undefined);
+  toOutside(endpoint: Endpoint, policy: HopPolicy, parentProxy: boolean): Hop {
+    return new DirectHop(endpoint, this.#wiring(policy), parentProxy, undefined);
   }
 
   /** To a pod of this node. */
-  toPod(endpoint: Endpoint, of: ServiceOfHop): Hop {
-    return new LocalPodHop(endpoint, of, this.#wiring(), this.#options.metrics);
+  toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): Hop {
+    return new LocalPodHop(endpoint, of, this.#wiring(policy), this.#options.metrics);
   }
 
-  #wiring(): PodHopWiring {
-    const { podPool, answerFilter, random } = this.#options;
-    return { pool: podPool, load: new EndpointLoad(random), answerFilter };
+  #wiring(policy: HopPolicy): PodHopWiring {
+    const { podPool, answerFilter } = this.#options;
+    return { pool: podPool, load: this.#load(policy), answerFilter };
+  }
+
+  #load({ failureAccrual, balancer }: HopPolicy): EndpointLoad {
+    return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs: balancer.decayTimeMs });
   }
 
   #gateway({ ip, port }: Extract<Path, { kind: 'gateway' }>): GatewayState {

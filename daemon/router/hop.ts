@@ -3,6 +3,7 @@ import type { ServerAddress } from '../client/http1-client-connection.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyError, ProxyErrorCode } from '../http/proxy-error.ts';
+import type { RoutePolicy } from './route-policy.ts';
 
 /** Where one attempt goes: a server to connect to, and what the request must carry there. `now`: ms of the router's clock. */
 export interface Hop extends Balanced {
@@ -18,16 +19,17 @@ export interface Hop extends Balanced {
   readonly answerFilter: FieldFilter;
   /** An attempt on it begins. */
   begin(): void;
-  /** The attempt's answer has begun, `latencyMs` after the attempt. */
-  answered(status: number, latencyMs: number, now: number): void;
+  /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
+  answered(status: number, latencyMs: number, now: number, failed: boolean): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
   /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */
-  end(status: number, latencyMs: number): void;
+  end(status: number, latencyMs: number, failed: boolean): void;
 }
 
 /** Chooses the hops of one exchange, one an attempt. */
 export interface Route {
+  readonly policy: RoutePolicy;
   /** A request is on its way that is no retry. */
   requested(): void;
   /** The next hop, none of those tried before; once all have been tried, undefined. Throws ProxyError where there is no hop at all. */
@@ -41,5 +43,5 @@ export interface ForwardingObserver {
   retried(reason: string): void;
   failed(error: ProxyError): void;
   /** The exchange ended: `status` of the answer that the caller got, 0 where it got no complete one. */
-  ended(status: number, latencyMs: number): void;
+  ended(status: number, latencyMs: number, failed: boolean): void;
 }

@@ -7,11 +7,14 @@ import type { Binding, Endpoint } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import { askedDeadline } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
-import { Forwarding, type ForwardingRules, meshErrorLines } from './forwarding.ts';
+import { Forwarding, type ForwardingRules } from './forwarding.ts';
 import type { Hop, Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
+import { meshErrorLines } from './mesh-errors.ts';
+import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
 
 const MAX_TARGETS = 4_096;
@@ -27,7 +30,8 @@ export interface IncomingRouterOptions {
   readonly resolver: Resolver;
   readonly makeDestination: (binding: Binding) => Destination;
   /** The hop to a pod of this node for a Service. */
-  readonly makePodHop: (endpoint: Endpoint, of: { namespace: string; service: string }) => Hop;
+  readonly makePodHop: (endpoint: Endpoint, of: { namespace: string; service: string }, policy: RoutePolicy) => Hop;
+  readonly policyOf: (of: { namespace: string; service: string }) => RoutePolicy;
   readonly pseudonym: string;
   /** For requests that do not come from a daemon. */
   readonly requestFilter: FieldFilter;
@@ -40,13 +44,15 @@ class PickedPod implements Route {
   readonly ip: string;
   /** Its name, where it is known: an address passes from pod to pod. */
   readonly pod: string | undefined;
+  readonly policy: RoutePolicy;
   readonly #hop: Hop;
   readonly #isHere: () => boolean;
   readonly #refusal: string;
 
-  constructor(endpoint: Endpoint, hop: Hop, isHere: () => boolean, refusal: string) {
+  constructor(endpoint: Endpoint, hop: Hop, policy: RoutePolicy, isHere: () => boolean, refusal: string) {
     this.ip = endpoint.ip;
     this.pod = endpoint.pod;
+    this.policy = policy;
     this.#hop = hop;
     this.#isHere = isHere;
     this.#refusal = refusal;
@@ -99,8 +105,9 @@ export class IncomingRouter {
     const peer = isPeer(caller.address);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
+    const deadline = askedDeadline(request, peer);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
-    new Forwarding(exchange, route, { headText }, { rules, observer: this.#observer }).start();
+    new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
   }
 
   /**
@@ -124,7 +131,7 @@ export class IncomingRouter {
   }
 
   #makePicked(address: string, name: string, peer: boolean): PickedPod {
-    const { state, nodeName, makePodHop } = this.#options;
+    const { state, nodeName, makePodHop, policyOf } = this.#options;
     const { host: ip, port } = parseAuthority(address);
     const dot = name.indexOf('.');
     const of = { service: name.slice(0, dot), namespace: name.slice(dot + 1) };
@@ -135,7 +142,8 @@ export class IncomingRouter {
     const pod = state.localPod(ip)?.name;
     const endpoint = { ip, port: port ?? 80, nodeName, pod, hostname: undefined, zone: undefined };
     const refusal = `${address} is no endpoint of Service "${of.service}" in namespace "${of.namespace}" on node ${nodeName}`;
-    return new PickedPod(endpoint, makePodHop(endpoint, of), isHere, refusal);
+    const policy = policyOf(of);
+    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, isHere, refusal);
   }
 
   #byName(authority: string): Route {

@@ -8,6 +8,7 @@ import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import { askedDeadline } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
@@ -91,8 +92,9 @@ export class OutgoingRouter {
     const asked =
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
     const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
+    const deadline = askedDeadline(exchange.request, false);
     observer.started();
-    new Forwarding(exchange, destination, { headText }, { rules, observer }).start();
+    new Forwarding(exchange, destination, { headText, deadline }, { rules, observer }).start();
   }
 
   #resolve(authority: string, namespace: string | undefined): Target | Promise<Target> {

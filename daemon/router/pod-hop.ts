@@ -43,10 +43,10 @@ export class LocalPodHop extends BalancedHop {
     this.#requests.value += 1;
   }
 
-  override end(status: number, latencyMs: number): void {
-    super.end(status, latencyMs);
+  override end(status: number, latencyMs: number, failed: boolean): void {
+    super.end(status, latencyMs, failed);
     this.#service.inFlight.value -= 1;
-    this.#service.responded(status, latencyMs);
+    this.#service.responded(status, latencyMs, failed);
   }
 }
 

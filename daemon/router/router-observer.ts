@@ -28,9 +28,9 @@ export class RouterObserver implements ForwardingObserver {
     this.#metrics.rejected.with(this.#role, error.code).inc();
   }
 
-  ended(status: number, latencyMs: number): void {
+  ended(status: number, latencyMs: number, failed: boolean): void {
     if (this.#service === undefined) return;
     this.#service.inFlight.value -= 1;
-    this.#service.responded(status, latencyMs);
+    this.#service.responded(status, latencyMs, failed);
   }
 }

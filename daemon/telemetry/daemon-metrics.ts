@@ -12,7 +12,9 @@ export class ServiceMetrics {
   readonly #responses: Family<Counter>;
   readonly #latency: Histogram;
   readonly #labels: readonly [string, string, string];
-  readonly #byStatus = new Map<number, Counter>();
+  /** By status. */
+  readonly #failures = new Map<number, Counter>();
+  readonly #successes = new Map<number, Counter>();
 
   constructor(metrics: DaemonMetrics, role: RouterRole, namespace: string, service: string) {
     this.#labels = [role, namespace, service];
@@ -22,14 +24,14 @@ export class ServiceMetrics {
     this.#responses = metrics.responses;
   }
 
-  /** Counts an answer by its status (0: none was complete), `latencyMs` after the request's head. 5xx is failure. */
-  responded(status: number, latencyMs: number): void {
-    let counter = this.#byStatus.get(status);
+  /** Counts an answer by its status (0: none was complete), `latencyMs` after the request's head. */
+  responded(status: number, latencyMs: number, failed: boolean): void {
+    const counters = failed ? this.#failures : this.#successes;
+    let counter = counters.get(status);
     if (counter === undefined) {
       const statusClass = status === 0 ? 'none' : `${Math.floor(status / 100)}xx`;
-      const classification = status === 0 || status >= 500 ? 'failure' : 'success';
-      counter = this.#responses.with(...this.#labels, statusClass, classification);
-      this.#byStatus.set(status, counter);
+      counter = this.#responses.with(...this.#labels, statusClass, failed ? 'failure' : 'success');
+      counters.set(status, counter);
     }
     counter.value += 1;
     this.#latency.observe(latencyMs);

@@ -42,6 +42,9 @@ describe('a body that stalls', () => {
       draining: false,
       now: () => 0,
       onClosed() {},
+      admit: () => undefined,
+      release() {},
+      refusalLines: () => '',
       onRefused: ({ code }) => refused.push(code),
       handle(exchange) {
         exchange.watcher = { onCallerGone: gone.resolve, onCallerWritable() {} };
@@ -187,6 +190,9 @@ test('an answer that ends its connection is never cut for a caller that reads sl
         draining: false,
         now: () => 0,
         onClosed() {},
+        admit: () => undefined,
+        release() {},
+        refusalLines: () => '',
         onRefused() {},
         handle(one) {
           exchange = one;

@@ -90,6 +90,9 @@ export function readRequests(pieces: readonly Buffer[]): Reading {
       draining: false,
       now: () => 0,
       onClosed() {},
+      admit: () => undefined,
+      release() {},
+      refusalLines: () => '',
       onRefused(error) {
         reading.refusal = error.code;
       },

@@ -14,18 +14,23 @@ export interface TestDaemon extends RunningDaemon {
 
 export const TEST_ENVIRONMENT: DaemonEnvironment = { nodeName: 'node-1', nodeIp: undefined, podNamespace: undefined };
 
+export interface TestDaemonOptions {
+  readonly environment?: DaemonEnvironment | undefined;
+  readonly loadApi?: (() => Promise<KubernetesApi>) | undefined;
+  readonly now?: (() => number) | undefined;
+}
+
+const noKubernetes = () => Promise.reject(new Error('no Kubernetes in this test'));
+
 /** Runs a whole daemon in this process from a config text. */
-export async function runDaemon(
-  config: string,
-  environment: DaemonEnvironment = TEST_ENVIRONMENT,
-  loadApi: () => Promise<KubernetesApi> = () => Promise.reject(new Error('no Kubernetes in this test')),
-): Promise<TestDaemon> {
+export async function runDaemon(config: string, options: TestDaemonOptions = {}): Promise<TestDaemon> {
+  const { environment = TEST_ENVIRONMENT, loadApi = noKubernetes, now = () => performance.now() } = options;
   const daemon = await startDaemon({
     config: parseDaemonConfig('test.yaml', config, environment),
     environment,
     loadApi,
     log: createLog('test', 'silent'),
-    now: () => performance.now(),
+    now,
     random: Math.random,
   });
   return Object.assign(daemon, {
@@ -42,15 +47,28 @@ export interface DiscoDaemon {
   stop(): Promise<void>;
 }
 
-/** Runs a daemon with one outgoing router over a directory of endpoint files, without Kubernetes. */
-export async function runDiscoDaemon(names: Readonly<Record<string, readonly string[]>>): Promise<DiscoDaemon> {
+export interface DiscoDaemonOptions {
+  readonly routerKeys?: string;
+  readonly serverKeys?: string;
+  readonly now?: () => number;
+}
+
+/**
+ * Runs a daemon with one outgoing router over a directory of endpoint files, without Kubernetes. `routerKeys` and `serverKeys`
+ * are added to its config (flow style YAML: `service: {…}, client: {…}`).
+ */
+export async function runDiscoDaemon(
+  names: Readonly<Record<string, readonly string[]>>,
+  { routerKeys = '', serverKeys = '', now }: DiscoDaemonOptions = {},
+): Promise<DiscoDaemon> {
   const dir = await mkdtemp(join(tmpdir(), 'nodemesh-disco-'));
   const set = (name: string, ...endpoints: string[]) => writeFile(join(dir, name), `${endpoints.join('\n')}\n`);
   for (const [name, endpoints] of Object.entries(names)) await set(name, ...endpoints);
   const daemon = await runDaemon(
     `admin: {port: 0, shutdownGraceMs: 500}
 namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
-routers: [{protocol: http, label: outgoing, servers: [{port: 0}]}]`,
+routers: [{protocol: http, label: outgoing, servers: [{port: 0, ${serverKeys}}], ${routerKeys}}]`,
+    { now },
   );
   return {
     daemon,

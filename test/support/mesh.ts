@@ -72,9 +72,11 @@ routers:
     transformers: [{kind: io.l5d.k8s.localnode}]
   servers: [{port: 0, ip: node}]
 `,
-      { nodeName, nodeIp, podNamespace: 'nodemesh' },
-      async () =>
-        loadKubernetesApi({ env: { KUBECONFIG: join(this.#dir, 'kubeconfig') }, log: createLog('test', 'silent') }),
+      {
+        environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
+        loadApi: async () =>
+          loadKubernetesApi({ env: { KUBECONFIG: join(this.#dir, 'kubeconfig') }, log: createLog('test', 'silent') }),
+      },
     );
     this.daemons.set(nodeName, daemon);
     await daemon.readiness.whenReady();

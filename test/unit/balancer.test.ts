@@ -29,6 +29,9 @@ class SimulatedPod implements Balanced {
     this.answerMs = answerMs;
     this.load_ = new EndpointLoad(random);
   }
+  get outstanding(): number {
+    return this.load_.outstanding;
+  }
   get out(): boolean {
     return this.load_.accrual.out;
   }
@@ -71,6 +74,7 @@ function simulate(
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
+    outstanding: 0,
     load: () => load,
     out,
     takeProbe: () => probe,

@@ -1,0 +1,30 @@
+import type { Balanced } from './p2c.ts';
+
+/** Each in its turn, whatever its load (linkerd's `roundRobin`). Members that are out are passed over, but for a probe that is due. */
+export class RoundRobin {
+  #turn = 0;
+
+  /** As `pickTwoChoices`; when all members are out, the next one in turn, and `onPanic` is told. */
+  pick<Member extends Balanced>(
+    members: readonly Member[],
+    now: number,
+    onPanic: () => void,
+    excluded: ReadonlySet<Member>,
+  ): Member | undefined {
+    let next: Member | undefined;
+    for (let step = 0; step < members.length; step += 1) {
+      const at = (this.#turn + step) % members.length;
+      const member = members[at] as Member;
+      if (excluded.has(member)) continue;
+      if (!member.out || member.takeProbe(now)) {
+        this.#turn = at + 1;
+        return member;
+      }
+      next ??= member;
+    }
+    if (next === undefined) return undefined;
+    this.#turn = members.indexOf(next) + 1;
+    onPanic();
+    return next;
+  }
+}

@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import type { ConfigProblem } from '../lib/config-file.ts';
+import { BALANCER_KINDS } from './balancer/balancer.ts';
+import { CLASSIFIER_KINDS } from './router/response-classifier.ts';
+
+/** linkerd's `routers[].service` and `routers[].client`: what is said of destinations, for all of them or by prefix. */
+
+const known = (what: string, kinds: readonly string[]) => `unknown ${what}; known kinds: ${kinds.join(', ')}`;
+const oneOf = <const Kinds extends readonly [string, ...string[]]>(kinds: Kinds) =>
+  z.enum(kinds, { error: known('kind', kinds) });
+const unknownKind = (kinds: string) => ({
+  error: (issue: { readonly code?: string | undefined }) =>
+    issue.code === 'invalid_union' ? `unknown kind; known kinds: ${kinds}` : undefined,
+});
+
+const milliseconds = z.int({ error: 'give a number of milliseconds' }).min(0, 'give a number of milliseconds');
+const timeout = z
+  .int({ error: 'give a number of milliseconds, 1 or more' })
+  .min(1, 'give a number of milliseconds, 1 or more');
+
+const backoff = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('constant'), ms: milliseconds }),
+    z
+      .strictObject({ kind: z.literal('jittered'), minMs: milliseconds, maxMs: milliseconds })
+      .refine(({ minMs, maxMs }) => minMs <= maxMs, { path: ['maxMs'], error: 'give at least minMs' }),
+  ],
+  unknownKind('constant, jittered'),
+);
+
+const retryBudget = z.strictObject({
+  // finagle's own bounds
+  ttlSecs: z.number({ error: 'give 1 to 60' }).min(1, 'give 1 to 60').max(60, 'give 1 to 60').optional(),
+  minRetriesPerSec: z.number({ error: 'give 0 or more' }).min(0, 'give 0 or more').optional(),
+  percentCanRetry: z
+    .number({ error: 'give a part of the requests: 0.2 allows one retry for five' })
+    .min(0, 'give 0 to 1000')
+    .max(1_000, 'give 0 to 1000')
+    .optional(),
+});
+
+const serviceKeys = {
+  totalTimeoutMs: timeout.optional(),
+  retries: z.strictObject({ budget: retryBudget.optional(), backoff: backoff.optional() }).optional(),
+  responseClassifier: z.strictObject({ kind: oneOf(CLASSIFIER_KINDS) }).optional(),
+};
+
+const clientKeys = {
+  requestAttemptTimeoutMs: timeout.optional(),
+  failureAccrual: z
+    .discriminatedUnion(
+      'kind',
+      [
+        z.strictObject({
+          kind: z.literal('io.l5d.consecutiveFailures'),
+          failures: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+          backoff: backoff.optional(),
+        }),
+        z.strictObject({ kind: z.literal('none') }),
+      ],
+      unknownKind('io.l5d.consecutiveFailures, none'),
+    )
+    .optional(),
+  loadBalancer: z
+    .strictObject({
+      kind: oneOf(BALANCER_KINDS),
+      maxEffort: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+      decayTimeMs: timeout.optional(),
+    })
+    .optional(),
+};
+
+const prefix = z
+  .string({ error: 'required: a path such as /svc/world' })
+  .refine((text) => /^(?:\/[^/\s]+)+$/.test(text), 'give a path such as /svc/world; * stands for one segment');
+
+const KINDS = ['io.l5d.global', 'io.l5d.static'] as const;
+
+export const serviceSchema = z.strictObject({
+  kind: oneOf(KINDS).default('io.l5d.global'),
+  ...serviceKeys,
+  configs: z.array(z.strictObject({ prefix, ...serviceKeys })).optional(),
+});
+export const clientSchema = z.strictObject({
+  kind: oneOf(KINDS).default('io.l5d.global'),
+  ...clientKeys,
+  configs: z.array(z.strictObject({ prefix, ...clientKeys })).optional(),
+});
+
+/** Keys for the destinations that `prefix` matches; undefined: for all. */
+export type ServiceConfig = Omit<NonNullable<z.output<typeof serviceSchema>['configs']>[number], 'prefix'> & Scope;
+export type ClientConfig = Omit<NonNullable<z.output<typeof clientSchema>['configs']>[number], 'prefix'> & Scope;
+interface Scope {
+  readonly prefix?: string | undefined;
+}
+
+/** As one list, of which later entries outdo earlier ones key by key (linkerd's rule). */
+export function serviceConfigs({ kind: _, configs, ...all }: z.output<typeof serviceSchema>): ServiceConfig[] {
+  return configs ?? [all];
+}
+
+/** As `serviceConfigs`. */
+export function clientConfigs({ kind: _, configs, ...all }: z.output<typeof clientSchema>): ClientConfig[] {
+  return configs ?? [all];
+}
+
+/** Keys that do not go with the kind: `configs` is of io.l5d.static, all others of io.l5d.global. `where`: the config's path. */
+export function misplacedKeys(
+  where: string,
+  config: z.output<typeof serviceSchema> | z.output<typeof clientSchema>,
+): ConfigProblem[] {
+  const { kind, ...keys } = config;
+  const present = Object.entries(keys).flatMap(([key, value]) => (value === undefined ? [] : [key]));
+  if (kind === 'io.l5d.static') {
+    if (!present.includes('configs')) return [{ where: `${where}.configs`, what: 'required: a list of {prefix, …}' }];
+    return present
+      .filter((key) => key !== 'configs')
+      .map((key) => ({ where: `${where}.${key}`, what: 'with kind io.l5d.static, give it in an entry of configs' }));
+  }
+  if (!present.includes('configs')) return [];
+  return [{ where: `${where}.configs`, what: 'goes with kind: io.l5d.static only' }];
+}

@@ -1,0 +1,38 @@
+import { ProxyError } from '../http/proxy-error.ts';
+import { ConcurrencyLimit } from './concurrency-limit.ts';
+
+export interface AdmissionOptions {
+  /** Undefined: no limit. */
+  readonly maxConcurrentRequests: number | undefined;
+  /** Whether the event loop is behind. */
+  readonly lagging: () => boolean;
+  readonly now: () => number;
+}
+
+/** Decides before any work is done whether one server takes a further request. */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #limit: ConcurrencyLimit | undefined;
+
+  constructor(options: AdmissionOptions) {
+    const { maxConcurrentRequests } = options;
+    this.#options = options;
+    this.#limit = maxConcurrentRequests === undefined ? undefined : new ConcurrencyLimit(maxConcurrentRequests);
+  }
+
+  /** Undefined: the request of `caller` (its address) is taken, and `release` follows. Else why it is not. */
+  admit(caller: string): ProxyError | undefined {
+    const { maxConcurrentRequests, lagging, now } = this.#options;
+    if (lagging()) return new ProxyError('overloaded', 'the daemon is behind with its work');
+    if (this.#limit === undefined || this.#limit.take(caller, now())) return undefined;
+    return new ProxyError(
+      'overloaded',
+      `${caller} has its share of the ${maxConcurrentRequests} requests that may be under way, or all are taken`,
+    );
+  }
+
+  /** A request that was taken has ended. */
+  release(caller: string): void {
+    this.#limit?.release(caller);
+  }
+}

@@ -1,0 +1,15 @@
+import { fieldValue } from '../http/fields.ts';
+import type { ResponseHead } from '../http/message-head.ts';
+import { PROXY_ERRORS, type ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+
+/** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
+export function meshErrorLines(error: ProxyError): string {
+  return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
+}
+
+/** What a peer's answer says by them; undefined where it is its application's, or of a code that is not known here. */
+export function meshErrorOf(head: ResponseHead): { code: ProxyErrorCode; untouched: boolean } | undefined {
+  const code = fieldValue(head.fields, 'mesh-error');
+  if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return undefined;
+  return { code: code as ProxyErrorCode, untouched: fieldValue(head.fields, 'mesh-retryable') === 'true' };
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type DiscoDaemon, metricValue, runDaemon, runDiscoDaemon } from '../support/daemon.ts';
+import { until } from '../support/mesh.ts';
+import { ask, RawServer } from '../support/raw-http.ts';
+
+const GET = 'GET http://web/ HTTP/1.1\r\nHost: web';
+const POST = 'POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: 4';
+
+describe('four requests at a time', () => {
+  const waiting: ServerResponse[] = [];
+  const app = createServer((_request, response) => {
+    waiting.push(response);
+    app.emit('asked');
+  });
+  let mesh: DiscoDaemon;
+
+  before(async () => {
+    app.listen(0, '127.0.0.1');
+    await once(app, 'listening');
+    mesh = await runDiscoDaemon(
+      { web: [`127.0.0.1 ${(app.address() as AddressInfo).port}`] },
+      { serverKeys: 'maxConcurrentRequests: 4' },
+    );
+  });
+  after(async () => {
+    await mesh.stop();
+    app.closeAllConnections();
+    app.close();
+  });
+
+  /** Leaves a request waiting; wrapped, so that awaiting it does not await its answer. */
+  const hold = async (from: string) => {
+    const asked = once(app, 'asked');
+    const answer = ask({ port: mesh.port, localAddress: from }, GET);
+    await asked;
+    return { answer };
+  };
+  const answerOne = () => waiting.shift()?.end('ok');
+
+  test('a fifth is refused before the application sees it, and counted; admin answers', async () => {
+    const held = [];
+    for (let i = 0; i < 4; i += 1) held.push(await hold('127.0.0.1'));
+    const refused = await ask(mesh.port, POST, 'body');
+    assert.deepEqual(
+      [refused.status, refused.fields['l5d-err'], refused.fields['retry-after'], refused.fields['mesh-error']],
+      [503, 'overloaded', '1', undefined],
+    );
+    assert.equal(waiting.length, 4);
+    assert.equal(metricValue(await mesh.daemon.metrics(), 'rejected_total', { reason: 'overloaded' }), 1);
+
+    // A neighbour is refused too while all is taken; from then on nobody gets more than half.
+    assert.equal((await ask({ port: mesh.port, localAddress: '127.0.0.2' }, GET)).status, 503);
+    answerOne();
+    answerOne();
+    assert.equal((await held[0]?.answer)?.status, 200);
+    assert.equal((await held[1]?.answer)?.status, 200);
+    assert.equal((await ask({ port: mesh.port, localAddress: '127.0.0.1' }, GET)).status, 503);
+    const neighbour = [await hold('127.0.0.2'), await hold('127.0.0.2')];
+    assert.equal((await ask({ port: mesh.port, localAddress: '127.0.0.2' }, GET)).status, 503);
+    while (waiting.length > 0) answerOne();
+    for (const { answer } of [...held, ...neighbour]) assert.equal((await answer).status, 200);
+  });
+
+  test('whoever goes away gives its place back', async () => {
+    for (let i = 0; i < 12; i += 1) {
+      const asked = once(app, 'asked');
+      const socket = connect({ host: '127.0.0.1', port: mesh.port, localAddress: '127.0.0.3' });
+      socket.write(`${GET}\r\n\r\n`);
+      await asked;
+      const cancelled = once(waiting.shift() as ServerResponse, 'close');
+      socket.resetAndDestroy();
+      await cancelled;
+    }
+    assert.equal(metricValue(await mesh.daemon.metrics(), 'requests_in_flight'), 0);
+  });
+});
+
+test('an incoming router tells the daemon that asks to try elsewhere', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'nodemesh-admission-'));
+  const app = createServer();
+  app.listen(0, '127.0.0.1');
+  await once(app, 'listening');
+  await writeFile(join(dir, 'web'), `127.0.0.1 ${(app.address() as AddressInfo).port}\n`);
+  const daemon = await runDaemon(
+    `admin: {port: 0, shutdownGraceMs: 0}
+namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
+routers: [{protocol: http, label: incoming, servers: [{port: 0, maxConcurrentRequests: 1}]}]`,
+  );
+  try {
+    const asked = once(app, 'request');
+    const held = ask(daemon.port('incoming'), GET);
+    const [, response] = (await asked) as [unknown, ServerResponse];
+    const refused = await ask(daemon.port('incoming'), GET);
+    assert.deepEqual(
+      [refused.status, refused.fields['mesh-error'], refused.fields['mesh-retryable']],
+      [503, 'overloaded', 'true'],
+    );
+    response.end('ok');
+    assert.equal((await held).body, 'ok');
+  } finally {
+    await daemon.stop();
+    app.closeAllConnections();
+    app.close();
+    await rm(dir, { recursive: true });
+  }
+});
+
+test('a daemon whose event loop is behind refuses new requests, not its admin port, and recovers', async () => {
+  const app = await RawServer.answering('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  let pace = 1;
+  let base = 0;
+  // Time that runs ten times faster makes every timer ten times late.
+  const now = () => base + performance.now() * pace;
+  const mesh = await runDiscoDaemon({ web: [`127.0.0.1 ${app.port}`] }, { now });
+  try {
+    assert.equal((await ask(mesh.port, GET)).status, 200);
+    base = now() - performance.now() * 10;
+    pace = 10;
+    const refused = await until(
+      () => ask(mesh.port, GET),
+      ({ status }) => status !== 200,
+    );
+    assert.deepEqual(
+      [refused.status, refused.fields['l5d-err'], refused.fields['retry-after']],
+      [503, 'overloaded', '1'],
+    );
+    assert.match(refused.body, /behind with its work/);
+    assert.ok(metricValue(await mesh.daemon.metrics(), 'rejected_total', { reason: 'overloaded' }) > 0);
+    base = now() - performance.now();
+    pace = 1;
+    await until(
+      () => ask(mesh.port, GET),
+      ({ status }) => status === 200,
+    );
+  } finally {
+    await mesh.stop();
+    await app.stop();
+  }
+});

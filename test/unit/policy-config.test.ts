@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseDaemonConfig } from '../../daemon/config.ts';
+import { routePolicies } from '../../daemon/router/route-policies.ts';
+import { DEFAULT_POLICY, type RoutePolicy } from '../../daemon/router/route-policy.ts';
+import { ConfigError } from '../../lib/config-file.ts';
+import { TEST_ENVIRONMENT } from '../support/daemon.ts';
+
+const WORLD = { namespace: 'shop', service: 'world' };
+
+function policyFor(keys: string, of = WORLD): RoutePolicy {
+  const config = parseDaemonConfig('f', `routers: [{protocol: http, ${keys}}]`, TEST_ENVIRONMENT);
+  const [router] = config.routers;
+  assert.ok(router !== undefined);
+  return routePolicies(router)(of);
+}
+
+describe('policies of routes', () => {
+  test('where nothing is said, the defaults', () => {
+    const { classifier, ...policy } = policyFor('label: outgoing');
+    const { classifier: standard, ...defaults } = DEFAULT_POLICY;
+    assert.deepEqual(policy, defaults);
+    assert.equal(classifier, standard);
+  });
+
+  test("linkerd's keys", () => {
+    const policy = policyFor(`
+      service: {totalTimeoutMs: 500, responseClassifier: {kind: io.l5d.http.retryableRead5XX},
+        retries: {budget: {ttlSecs: 5, percentCanRetry: 1.5}, backoff: {kind: jittered, minMs: 1, maxMs: 9}}},
+      client: {requestAttemptTimeoutMs: 100, loadBalancer: {kind: p2c, maxEffort: 9},
+        failureAccrual: {kind: io.l5d.consecutiveFailures, failures: 3, backoff: {kind: constant, ms: 700}}}`);
+    assert.deepEqual([policy.totalTimeoutMs, policy.attemptTimeoutMs], [500, 100]);
+    assert.deepEqual(policy.retryBudget, { ttlSecs: 5, minRetriesPerSec: 10, percentCanRetry: 1.5 });
+    assert.deepEqual(policy.retryBackoff, { kind: 'jittered', minMs: 1, maxMs: 9 });
+    assert.deepEqual(policy.failureAccrual, { failures: 3, minMs: 700, maxMs: 700 });
+    assert.deepEqual(policy.balancer, { kind: 'p2c', maxEffort: 9, decayTimeMs: 10_000 });
+    assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
+  });
+
+  test('failure accrual can be turned off', () => {
+    const { failureAccrual } = policyFor('client: {failureAccrual: {kind: none}}');
+    assert.equal(failureAccrual.failures, Number.POSITIVE_INFINITY);
+  });
+
+  test('by prefix, the later one outdoing the earlier one key by key', () => {
+    const keys = `
+      service: {kind: io.l5d.static, configs: [
+        {prefix: '/svc/*', totalTimeoutMs: 900, retries: {backoff: {kind: constant, ms: 3}}},
+        {prefix: /svc/world, totalTimeoutMs: 100},
+        {prefix: /svc/world.other, totalTimeoutMs: 200},
+        {prefix: /svc/wor, totalTimeoutMs: 1},
+        {prefix: /svc/world/deeper, totalTimeoutMs: 2}]},
+      client: {kind: io.l5d.static, configs: [
+        {prefix: /#/io.l5d.k8s/shop/http/world, requestAttemptTimeoutMs: 10},
+        {prefix: '/%/io.l5d.k8s.daemonset/mesh/incoming/l5d/#/io.l5d.k8s/{ns}/http/hello', requestAttemptTimeoutMs: 20}]}`;
+    const limits = (namespace: string, service: string) => {
+      const { totalTimeoutMs, attemptTimeoutMs, retryBackoff } = policyFor(keys, { namespace, service });
+      return [totalTimeoutMs, attemptTimeoutMs, retryBackoff?.kind];
+    };
+    assert.deepEqual(limits('shop', 'world'), [100, 10, 'constant']);
+    assert.deepEqual(limits('other', 'world'), [200, undefined, 'constant']);
+    assert.deepEqual(limits('any', 'hello'), [900, 20, 'constant']);
+    assert.deepEqual(limits('', 'api.example.com'), [900, undefined, 'constant']);
+  });
+
+  for (const [keys, expected] of [
+    ['service: {totalTimeoutMs: 0}', 'service.totalTimeoutMs: give a number of milliseconds, 1 or more'],
+    ['service: {totalTimeout: 1}', 'service.totalTimeout: unknown key; did you mean "totalTimeoutMs"?'],
+    ['service: {retries: {budget: {ttlSecs: 90}}}', 'service.retries.budget.ttlSecs: give 1 to 60'],
+    [
+      'service: {retries: {backoff: {kind: linear}}}',
+      'service.retries.backoff.kind: unknown kind; known kinds: constant, jittered',
+    ],
+    [
+      'service: {retries: {backoff: {kind: jittered, minMs: 2, maxMs: 1}}}',
+      'service.retries.backoff.maxMs: give at least minMs',
+    ],
+    [
+      'service: {responseClassifier: {kind: io.l5d.h2.retryable}}',
+      'service.responseClassifier.kind: unknown kind; known kinds: io.l5d.http.nonRetryable5XX, io.l5d.http.retryableRead5XX, io.l5d.http.retryableIdempotent5XX, io.l5d.http.retryableAll5XX, io.l5d.http.allSuccessful',
+    ],
+    [
+      'client: {loadBalancer: {kind: aperture}}',
+      'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, roundRobin',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRate}}',
+      'client.failureAccrual.kind: unknown kind; known kinds: io.l5d.consecutiveFailures, none',
+    ],
+    ['client: {kind: io.l5d.static}', 'client.configs: required: a list of {prefix, …}'],
+    ['client: {configs: [{prefix: /a}]}', 'client.configs: goes with kind: io.l5d.static only'],
+    [
+      'service: {kind: io.l5d.static, totalTimeoutMs: 1, configs: [{prefix: /svc/a}]}',
+      'service.totalTimeoutMs: with kind io.l5d.static, give it in an entry of configs',
+    ],
+    [
+      'service: {kind: io.l5d.static, configs: [{prefix: world}]}',
+      'service.configs[0].prefix: give a path such as /svc/world; * stands for one segment',
+    ],
+    ['servers: [{maxConcurrentRequests: 0}]', 'servers[0].maxConcurrentRequests: give a number, 1 or more'],
+  ] as const) {
+    test(`${keys} is refused`, () => {
+      assert.throws(
+        () => parseDaemonConfig('f', `routers: [{protocol: http, ${keys}}]`, TEST_ENVIRONMENT),
+        (error) => error instanceof ConfigError && error.message === `f: routers[0].${expected}`,
+      );
+    });
+  }
+});

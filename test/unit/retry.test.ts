@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type BalancerConfig, DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
+import type { Balanced } from '../../daemon/balancer/p2c.ts';
+import { backoffMs } from '../../daemon/balancer/retry-backoff.ts';
+import { CLASSIFIER_KINDS, ResponseClassifier } from '../../daemon/router/response-classifier.ts';
+import { decideRetry, type FailedAttempt } from '../../daemon/router/retry.ts';
+
+const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'CONNECT', 'PROPFIND'];
+const NEVER = new ResponseClassifier('io.l5d.http.nonRetryable5XX');
+const ALWAYS = new ResponseClassifier('io.l5d.http.retryableAll5XX');
+
+test("classifiers: linkerd's table", () => {
+  const table = CLASSIFIER_KINDS.map((kind) => {
+    const classifier = new ResponseClassifier(kind);
+    return [
+      kind,
+      METHODS.filter((method) => classifier.mayRetry(method)).join(' '),
+      [0, 200, 404, 499, 500, 503].filter((status) => classifier.isFailure(status)).join(' '),
+    ];
+  });
+  assert.deepEqual(table, [
+    ['io.l5d.http.nonRetryable5XX', '', '0 500 503'],
+    ['io.l5d.http.retryableRead5XX', 'GET HEAD OPTIONS TRACE', '0 500 503'],
+    ['io.l5d.http.retryableIdempotent5XX', 'GET HEAD OPTIONS TRACE PUT DELETE', '0 500 503'],
+    ['io.l5d.http.retryableAll5XX', 'GET HEAD OPTIONS TRACE PUT DELETE POST PATCH', '0 500 503'],
+    ['io.l5d.http.allSuccessful', '', ''],
+  ]);
+});
+
+describe('whether to try again', () => {
+  const failed = (over: Partial<FailedAttempt>): FailedAttempt => ({
+    method: 'POST',
+    cause: 'upstream_reset',
+    untouched: false,
+    staleConnection: false,
+    attempts: 1,
+    touching: 1,
+    replayable: true,
+    ...over,
+  });
+  for (const [what, over, classifier, expected] of [
+    ['a refused connection, any method', { cause: 'connect_failed', untouched: true }, NEVER, 'elsewhere'],
+    ['a lost connection, POST', {}, NEVER, 'no'],
+    ['a lost connection, PUT', { method: 'PUT' }, NEVER, 'elsewhere'],
+    ['a lost connection, POST that may be retried', {}, ALWAYS, 'elsewhere'],
+    ['a slow attempt, POST', { cause: 'attempt_timeout' }, NEVER, 'no'],
+    ['a slow attempt, GET', { cause: 'attempt_timeout', method: 'GET' }, NEVER, 'elsewhere'],
+    ['a slow attempt, POST that may be retried', { cause: 'attempt_timeout' }, ALWAYS, 'elsewhere'],
+    ['the whole took too long', { cause: 'total_timeout', method: 'GET' }, ALWAYS, 'no'],
+    ['a 5xx, GET', { cause: 'failure_answered', method: 'GET' }, NEVER, 'no'],
+    ['a 5xx, POST that may be retried', { cause: 'failure_answered' }, ALWAYS, 'elsewhere'],
+    ['a body that is not at hand', { cause: 'failure_answered', replayable: false }, ALWAYS, 'no'],
+    ['the third that touched', { cause: 'failure_answered', attempts: 3, touching: 3 }, ALWAYS, 'no'],
+    ['the fifth', { untouched: true, attempts: 5 }, ALWAYS, 'no'],
+    ['an idle connection that was closed', { staleConnection: true }, NEVER, 'again'],
+    ['an answer that is not HTTP', { cause: 'bad_response', method: 'GET' }, ALWAYS, 'no'],
+  ] as const) {
+    test(`${what}: ${expected}`, () => assert.equal(decideRetry(failed(over), classifier), expected));
+  }
+});
+
+test('waits: constant, and jittered from minMs to three times as much with each retry, up to maxMs', () => {
+  assert.equal(
+    backoffMs({ kind: 'constant', ms: 7 }, 3, () => 0.9),
+    7,
+  );
+  const jittered = { kind: 'jittered', minMs: 10, maxMs: 50 } as const;
+  const at = (retry: number, random: number) => backoffMs(jittered, retry, () => random);
+  assert.deepEqual([at(1, 0), at(1, 0.5), at(1, 1), at(2, 1), at(9, 1)], [10, 20, 30, 50, 50]);
+});
+
+describe('balancers', () => {
+  const member = (over: Partial<Balanced>): Balanced => ({
+    outstanding: 0,
+    load: () => 1,
+    out: false,
+    takeProbe: () => false,
+    ...over,
+  });
+  const drawFrom = (config: Partial<BalancerConfig>, members: readonly Balanced[]) => {
+    const balancer = makeBalancer<Balanced>({ ...DEFAULT_BALANCER, ...config });
+    let panics = 0;
+    const draw = (excluded: readonly Balanced[] = []) => {
+      const onPanic = () => {
+        panics += 1;
+      };
+      const draw = { members, now: 0, random: Math.random, onPanic, excluded: new Set(excluded) };
+      const found = balancer(draw);
+      return found === undefined ? undefined : members.indexOf(found);
+    };
+    return { draw, panics: () => panics };
+  };
+
+  test('p2c looks at requests under way alone, ewma at latency too', () => {
+    const slowAndIdle = member({ outstanding: 0, load: () => 1_000 });
+    const fastAndBusy = member({ outstanding: 9, load: () => 1 });
+    const p2c = drawFrom({ kind: 'p2c' }, [slowAndIdle, fastAndBusy]);
+    const ewma = drawFrom({ kind: 'ewma' }, [slowAndIdle, fastAndBusy]);
+    for (let i = 0; i < 20; i += 1) assert.deepEqual([p2c.draw(), ewma.draw()], [0, 1]);
+  });
+
+  test('round robin: in turn, past what is out or excluded, but for a probe', () => {
+    const members = [member({}), member({ out: true }), member({}), member({})];
+    const { draw } = drawFrom({ kind: 'roundRobin' }, members);
+    assert.deepEqual([draw(), draw(), draw(), draw(), draw()], [0, 2, 3, 0, 2]);
+    assert.equal(draw([members[3] as Balanced]), 0);
+    assert.equal(draw(members), undefined);
+    const probed = drawFrom({ kind: 'roundRobin' }, [member({}), member({ out: true, takeProbe: () => true })]);
+    assert.deepEqual([probed.draw(), probed.draw()], [0, 1]);
+  });
+
+  test('round robin: when all are out, still in turn, and it is told', () => {
+    const all = drawFrom({ kind: 'roundRobin' }, [member({ out: true }), member({ out: true })]);
+    assert.deepEqual([all.draw(), all.draw(), all.draw()], [0, 1, 0]);
+    assert.equal(all.panics(), 3);
+  });
+});
