@@ -54,6 +54,8 @@ const server = z.strictObject({
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
 });
 
+const TLS_MODES = ['off', 'permissive', 'required'] as const;
+
 const router = z.strictObject({
   protocol: z.literal('http', { error: 'only "http" is spoken' }),
   label: z.string().min(1).default('http'),
@@ -63,6 +65,7 @@ const router = z.strictObject({
       transformers: z.array(transformer).default([]),
     })
     .prefault({}),
+  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).default('off'),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -127,11 +130,16 @@ export interface ServerConfig {
   readonly allowedClients: readonly string[] | undefined;
 }
 
+/** Mutual TLS between daemons: never, where the other side speaks it, or always. */
+export type TlsMode = (typeof TLS_MODES)[number];
+
 export interface RouterConfig {
   readonly label: string;
   /** An incoming router takes requests from other daemons and routes to pods of this node; an outgoing one serves those pods. */
   readonly role: 'outgoing' | 'incoming';
   readonly transformers: readonly TransformerConfig[];
+  /** Of an outgoing router: its connections to peers; of an incoming one: those that it accepts. */
+  readonly tls: TlsMode;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -173,6 +181,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
   const raw = parseConfig(file, text, schema, (config) => [
     ...duplicateLabels(config),
     ...duplicatePorts(config),
+    ...tlsWithoutPeers(config),
     ...unknownNodeAddress(config, environment),
   ]);
   const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
@@ -185,6 +194,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       label: r.label,
       role: roleOf(r),
       transformers: r.interpreter.transformers,
+      tls: r.tls,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
@@ -253,6 +263,14 @@ function duplicatePorts(config: RawConfig): ConfigProblem[] {
       },
     ];
   });
+}
+
+function tlsWithoutPeers(config: RawConfig): ConfigProblem[] {
+  const what =
+    'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
+  return config.routers.flatMap((r, i) =>
+    r.tls === 'off' || r.interpreter.transformers.length > 0 ? [] : [{ where: `routers[${i}].tls`, what }],
+  );
 }
 
 function overlap(a: string, b: string): boolean {

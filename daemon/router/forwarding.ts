@@ -10,7 +10,7 @@ import type {
 } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
 import type { ResponseHead } from '../http/message-head.ts';
-import { asProxyError, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+import { asProxyError, meshErrorLines, PROXY_ERRORS, ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { decideRetry, REPLAY_BYTES, type RetryDecision, retryDelayMs } from './retry.ts';
 import { splice } from './splice.ts';
@@ -311,9 +311,4 @@ function flushConnection(connection: UpstreamConnection | undefined): void {
 /** What an incoming router says of an error to the daemon that asked; applications never see it. */
 function peerErrorLines(rules: ForwardingRules, error: ProxyError): string {
   return rules.retriesElsewhere ? '' : meshErrorLines(error);
-}
-
-/** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
-export function meshErrorLines(error: ProxyError): string {
-  return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
 }

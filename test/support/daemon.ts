@@ -26,6 +26,7 @@ export async function runDaemon(
     loadApi,
     log: createLog('test', 'silent'),
     now: () => performance.now(),
+    wallClock: Date.now,
     random: Math.random,
   });
   return Object.assign(daemon, {
