@@ -5,15 +5,20 @@ import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
+import { PLAINTEXT } from './client/connector.ts';
 import { Http1Pool, PEER_IDLE_MS, POD_IDLE_MS } from './client/http1-pool.ts';
-import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
+import { PeerTls } from './client/peer-tls.ts';
+import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig, TlsMode } from './config.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
 import { ClusterWatch } from './discovery/cluster-watch.ts';
 import { DiscoDirectory } from './discovery/disco-directory.ts';
 import { Gateways } from './discovery/gateways.ts';
 import type { ExchangeHandler } from './http/exchange.ts';
+import { meshErrorLines } from './http/mesh-errors.ts';
 import { ProxyError } from './http/proxy-error.ts';
+import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { Listener } from './listener/listener.ts';
+import type { TlsFrontOptions } from './listener/tls-front.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer } from './naming/kubernetes-namer.ts';
@@ -29,10 +34,13 @@ import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
-import { meshErrorLines } from './router/mesh-errors.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
 import { routePolicies } from './router/route-policies.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+import { TlsMetrics } from './telemetry/tls-metrics.ts';
+
+/** Where the manifests put the mesh; the downward API says where it is. */
+const MESH_NAMESPACE = 'nodemesh';
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -42,6 +50,8 @@ export interface DaemonOptions {
   readonly log: Log;
   /** Monotonic, ms. */
   readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -86,7 +96,9 @@ class Daemon implements RunningDaemon {
   readonly #kubernetesNamer: KubernetesNamer | undefined;
   readonly #gateways: Gateways[] = [];
   readonly #podPool: Http1Pool;
-  readonly #peerPool: Http1Pool;
+  readonly #peerPools = new Map<TlsMode, Http1Pool>();
+  readonly #identity: KubernetesIdentity | undefined;
+  readonly #tlsMetrics: TlsMetrics;
   readonly #pseudonym: string;
   readonly #ownAddresses = new Set<string>();
   readonly #listeners: Listener[] = [];
@@ -100,7 +112,6 @@ class Daemon implements RunningDaemon {
     this.#lagGuard = new LagGuard(now);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
-    this.#peerPool = new Http1Pool(PEER_IDLE_MS, now);
     this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));
     if (config.kubernetes !== undefined) {
       const { readiness } = this;
@@ -117,6 +128,8 @@ class Daemon implements RunningDaemon {
         random,
       });
     }
+    this.#tlsMetrics = new TlsMetrics(this.#registry);
+    this.#identity = this.#makeIdentity();
     this.#findOwnAddresses();
   }
 
@@ -139,6 +152,7 @@ class Daemon implements RunningDaemon {
     this.#registry.onCollect(() => this.#collect());
     this.#watch?.start();
     this.#lagGuard.start();
+    this.#identity?.start();
     this.readiness.clear('listeners');
   }
 
@@ -149,8 +163,9 @@ class Daemon implements RunningDaemon {
     if (!force) await this.#drain();
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
-    this.#peerPool.destroy();
     this.#lagGuard.stop();
+    for (const pool of this.#peerPools.values()) pool.destroy();
+    await this.#identity?.stop();
     for (const disco of this.#discos) disco.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();
@@ -187,6 +202,7 @@ class Daemon implements RunningDaemon {
         }),
         refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
         onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
+        tls: router.role === 'incoming' ? this.#tls(router.tls) : undefined,
         now,
         log,
       });
@@ -209,7 +225,7 @@ class Daemon implements RunningDaemon {
   #outgoing(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
     const { config, environment, now, random } = this.#options;
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
-    const hops = this.#hops(server);
+    const hops = this.#hops(router, server);
     const policyOf = routePolicies(router);
     return new OutgoingRouter({
       callers: new Callers({
@@ -255,11 +271,11 @@ class Daemon implements RunningDaemon {
   #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
     const { environment, now, random } = this.#options;
     const { nodeName } = environment;
-    const hops = this.#hops(server);
+    const hops = this.#hops(router, server);
     const policyOf = routePolicies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
-      isPeer: (address) => this.#isDaemon(address),
+      isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
       state: this.#state,
       nodeName,
       resolver: this.#resolver(),
@@ -287,13 +303,50 @@ class Daemon implements RunningDaemon {
     }).handle;
   }
 
-  #hops(server: ServerConfig): HopFactory {
+  #hops(router: RouterConfig, server: ServerConfig): HopFactory {
     return new HopFactory({
       podPool: this.#podPool,
-      peerPool: this.#peerPool,
+      peerPool: this.#peerPool(router.tls),
       metrics: this.#metrics,
       answerFilter: { dropL5d: server.clearContext },
       random: this.#options.random,
+    });
+  }
+
+  #peerPool(mode: TlsMode): Http1Pool {
+    let pool = this.#peerPools.get(mode);
+    if (pool === undefined) {
+      const { now } = this.#options;
+      const tls = this.#tls(mode);
+      pool = new Http1Pool(PEER_IDLE_MS, now, tls === undefined ? PLAINTEXT : new PeerTls({ ...tls, now }));
+      this.#peerPools.set(mode, pool);
+    }
+    return pool;
+  }
+
+  /** What both sides of TLS between daemons need; undefined where it is off. */
+  #tls(mode: TlsMode): TlsFrontOptions | undefined {
+    const { config, wallClock } = this.#options;
+    if (mode === 'off' || this.#identity === undefined || config.kubernetes === undefined) return undefined;
+    const { clusterDomain: trustDomain } = config.kubernetes;
+    return { mode, identity: this.#identity, trustDomain, metrics: this.#tlsMetrics, wallClock };
+  }
+
+  #makeIdentity(): KubernetesIdentity | undefined {
+    const { config, environment, loadApi, log, now, wallClock, random } = this.#options;
+    const modes = new Set(config.routers.map(({ tls }) => tls));
+    if (config.kubernetes === undefined || !(modes.has('permissive') || modes.has('required'))) return undefined;
+    return new KubernetesIdentity({
+      loadApi,
+      nodeName: environment.nodeName,
+      namespace: environment.podNamespace ?? MESH_NAMESPACE,
+      trustDomain: config.kubernetes.clusterDomain,
+      readiness: modes.has('required') ? this.readiness : undefined,
+      metrics: this.#registry,
+      log,
+      now,
+      wallClock,
+      random,
     });
   }
 
@@ -326,7 +379,9 @@ class Daemon implements RunningDaemon {
     for (const listener of this.#listeners) accepted += listener.openConnections;
     connections.with('caller').set(accepted);
     connections.with('pod').set(this.#podPool.openConnections);
-    connections.with('peer').set(this.#peerPool.openConnections);
+    let peers = 0;
+    for (const pool of this.#peerPools.values()) peers += pool.openConnections;
+    connections.with('peer').set(peers);
   }
 }
 

@@ -64,6 +64,8 @@ const server = z.strictObject({
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
 });
 
+const TLS_MODES = ['off', 'permissive', 'required'] as const;
+
 const router = z.strictObject({
   protocol: z.literal('http', { error: 'only "http" is spoken' }),
   label: z.string().min(1).default('http'),
@@ -75,6 +77,7 @@ const router = z.strictObject({
     .prefault({}),
   service: serviceSchema.prefault({}),
   client: clientSchema.prefault({}),
+  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).default('off'),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -141,6 +144,9 @@ export interface ServerConfig {
   readonly maxConcurrentRequests: number | undefined;
 }
 
+/** Mutual TLS between daemons: never, where the other side speaks it, or always. */
+export type TlsMode = (typeof TLS_MODES)[number];
+
 export interface RouterConfig {
   readonly label: string;
   /** An incoming router takes requests from other daemons and routes to pods of this node; an outgoing one serves those pods. */
@@ -149,6 +155,8 @@ export interface RouterConfig {
   /** What is said of destinations, the last of those that apply counting, key by key. */
   readonly service: readonly ServiceConfig[];
   readonly client: readonly ClientConfig[];
+  /** Of an outgoing router: its connections to peers; of an incoming one: those that it accepts. */
+  readonly tls: TlsMode;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -194,6 +202,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     ]),
     ...duplicateLabels(config),
     ...duplicatePorts(config),
+    ...tlsWithoutPeers(config),
     ...unknownNodeAddress(config, environment),
   ]);
   const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
@@ -208,6 +217,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       transformers: r.interpreter.transformers,
       service: serviceConfigs(r.service),
       client: clientConfigs(r.client),
+      tls: r.tls,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
@@ -277,6 +287,14 @@ function duplicatePorts(config: RawConfig): ConfigProblem[] {
       },
     ];
   });
+}
+
+function tlsWithoutPeers(config: RawConfig): ConfigProblem[] {
+  const what =
+    'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
+  return config.routers.flatMap((r, i) =>
+    r.tls === 'off' || r.interpreter.transformers.length > 0 ? [] : [{ where: `routers[${i}].tls`, what }],
+  );
 }
 
 function overlap(a: string, b: string): boolean {

@@ -43,6 +43,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       loadApi: async () => (await import('../lib/kubernetes/client.ts')).loadKubernetesApi({ env: process.env, log }),
       log,
       now: () => performance.now(),
+      wallClock: Date.now,
       random: Math.random,
     });
   } catch (error) {

@@ -6,6 +6,10 @@
  *                                    fieldSelector metadata.name=nodemesh, which is what makes resourceNames match them
  *   secrets, in its own namespace    get, update        resourceNames: [nodemesh-webhook-tls]
  *   secrets, in its own namespace    create             RBAC cannot name what is yet to be created
+ *   configmaps, in its own namespace get, update        resourceNames: [nodemesh-ca], and create
+ *   pods, in its own namespace       get                whether a daemon that asks for a certificate is on the node it names
+ *   certificatesigningrequests       get, list, watch; /approval and /status: update
+ *   signers                          approve, sign      resourceNames: [nodemesh.dev/daemon]
  */
 import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,6 +31,7 @@ import { notAfter } from './certificate-authority.ts';
 import { Certificates } from './certificates.ts';
 import type { WebhookConfig, WebhookEnvironment } from './config.ts';
 import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
+import { NodeSigner } from './node-signer.ts';
 import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
@@ -77,6 +82,7 @@ class Webhook {
   /** Undefined where pods address their proxy by node name, whatever the nodes are. */
   readonly #nodes: Reflector<NodeAddresses> | undefined;
   readonly #certificates: Certificates;
+  readonly #nodeSigner: NodeSigner;
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
   readonly #reviewer: Reviewer;
@@ -92,6 +98,16 @@ class Webhook {
     this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
     const names = servingNames(podNamespace, config.clusterDomain);
     this.#certificates = new Certificates({ api, namespace: podNamespace, names, now, random, log });
+    this.#nodeSigner = new NodeSigner({
+      api,
+      namespace: podNamespace,
+      trustDomain: config.clusterDomain,
+      authority: () => this.#certificates.current,
+      metrics,
+      log,
+      now,
+      random,
+    });
     this.#caBundle = new CaBundle({
       api,
       certificates: this.#certificates,
@@ -155,7 +171,7 @@ class Webhook {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.#auto?.stop();
-    await Promise.all([this.#certificates.stop(), this.#caBundle.stop()]);
+    await Promise.all([this.#certificates.stop(), this.#caBundle.stop(), this.#nodeSigner.stop()]);
     await Promise.all([this.#namespaces, this.#configurations, this.#nodes].map((reflector) => reflector?.stop()));
     await this.#server?.close();
     await this.#adminServer?.close();
@@ -183,6 +199,7 @@ class Webhook {
       log.info({ notAfter: new Date(notAfter(set['tls.crt'])).toISOString() }, 'serving certificate in force');
       readiness.clear('certificate');
       if (this.#configurations.synced) void this.#caBundle.check();
+      this.#nodeSigner.check();
     });
     this.#configurations.onChange(() => void this.#caBundle.check());
     this.#followUntilSynced('namespaces', this.#namespaces);
@@ -195,6 +212,7 @@ class Webhook {
         void this.#auto?.check().then(() => readiness.clear('proxyAddress'));
       });
     }
+    this.#nodeSigner.start();
     this.#certificates.start();
   }
 

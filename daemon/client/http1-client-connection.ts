@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
@@ -6,15 +6,9 @@ import { type FieldList, fieldValue } from '../http/fields.ts';
 import { findHead } from '../http/head-reader.ts';
 import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
+import { addressText, type Connector, type ServerAddress } from './connector.ts';
 
-/** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
-const CONNECT_TIMEOUT_MS = 1_000;
 const COALESCE_BYTES = 16 * 1024;
-
-export interface ServerAddress {
-  readonly ip: string;
-  readonly port: number;
-}
 
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
@@ -34,21 +28,6 @@ export interface UpstreamConnection {
   abort(): void;
 }
 
-/** Connects to a server; a node that is down says nothing, so that only the time-out tells. */
-export function connectTo(address: ServerAddress): Socket {
-  const { ip, port } = address;
-  const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
-  const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
-  socket.once('connect', () => clearTimeout(timer));
-  socket.once('close', () => clearTimeout(timer));
-  return socket;
-}
-
-/** `10.0.0.1:80`, IPv6 in brackets. */
-export function addressText({ ip, port }: ServerAddress): string {
-  return `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
-}
-
 /** One connection to a server: one request at a time, never reused in a state that is not certain. */
 export class Http1ClientConnection implements UpstreamConnection {
   readonly address: ServerAddress;
@@ -56,6 +35,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   idleSince = 0;
   /** How long the server said it keeps an idle connection, ms; undefined where it did not say. */
   serverIdleMs: number | undefined;
+  readonly #connector: Connector;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   #sink: ResponseSink | undefined;
@@ -72,14 +52,14 @@ export class Http1ClientConnection implements UpstreamConnection {
   #failure: Error | undefined;
   #gone = false;
 
-  /** `socket`: one that connects, or will, to that address. */
-  constructor(address: ServerAddress, owner: ConnectionOwner, socket: Socket = connectTo(address)) {
+  constructor(address: ServerAddress, connector: Connector, owner: ConnectionOwner) {
     this.address = address;
     this.#owner = owner;
-    this.#socket = socket;
-    socket.on('connect', () => {
+    this.#connector = connector;
+    const socket = connector.connect(address, () => {
       this.#connected = true;
     });
+    this.#socket = socket;
     socket.on('data', this.#onData);
     socket.on('drain', this.#onDrain);
     socket.on('end', this.#onEnd);
@@ -294,9 +274,10 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   #explain(cause: unknown): ProxyError {
     if (cause instanceof ProxyError) return cause;
+    const reason = cause instanceof Error ? cause : undefined;
+    if (!this.#connected) return this.#connector.explain(this.address, reason);
     const where = addressText(this.address);
-    const why = cause instanceof Error ? cause.message : 'closed';
-    if (!this.#connected) return new ProxyError('connect_failed', `no connection to ${where} (${why})`);
+    const why = reason?.message ?? 'closed';
     return new ProxyError(
       'upstream_reset',
       `the connection to ${where} was lost before the answer was complete (${why})`,

@@ -1,4 +1,5 @@
-import { type ConnectionOwner, Http1ClientConnection, type ServerAddress } from './http1-client-connection.ts';
+import { type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
+import { type ConnectionOwner, Http1ClientConnection } from './http1-client-connection.ts';
 
 const SWEEP_MS = 1_000;
 /** Shorter than the 5 s for which many servers keep an idle connection (Node's own default), so that we close first. */
@@ -12,12 +13,14 @@ const SERVER_HINT_MARGIN_MS = 1_000;
 export class Http1Pool implements ConnectionOwner {
   readonly now: () => number;
   readonly #idleMs: number;
+  readonly #connector: Connector;
   readonly #idle = new Map<string, Http1ClientConnection[]>();
   readonly #open = new Set<Http1ClientConnection>();
   readonly #sweeper: NodeJS.Timeout;
 
   /** `idleMs`: how long an idle connection is kept where the server does not ask for less. */
-  constructor(idleMs: number, now: () => number) {
+  constructor(idleMs: number, now: () => number, connector: Connector = PLAINTEXT) {
+    this.#connector = connector;
     this.#idleMs = idleMs;
     this.now = now;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
@@ -40,7 +43,7 @@ export class Http1Pool implements ConnectionOwner {
 
   /** A new connection, for a request that an old one has just failed. */
   open(address: ServerAddress): Http1ClientConnection {
-    const connection = new Http1ClientConnection(address, this);
+    const connection = new Http1ClientConnection(address, this.#connector, this);
     this.#open.add(connection);
     return connection;
   }
@@ -80,6 +83,6 @@ export class Http1Pool implements ConnectionOwner {
   }
 }
 
-function keyOf(address: ServerAddress): string {
-  return `${address.ip} ${address.port}`;
+function keyOf({ ip, port, node }: ServerAddress): string {
+  return node === undefined ? `${ip} ${port}` : `${ip} ${port} ${node}`;
 }

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { ResponseSink } from '../http/exchange.ts';
 import { NO_BODY, type ResponseHead } from '../http/message-head.ts';
-import { ProxyError } from '../http/proxy-error.ts';
-import { addressText, connectTo, type ServerAddress, type UpstreamConnection } from './http1-client-connection.ts';
+import { PLAINTEXT, type ServerAddress } from './connector.ts';
+import type { UpstreamConnection } from './http1-client-connection.ts';
 
 /** What a server would say that opens a tunnel, said for one that knows nothing of tunnels. */
 const OPENED: ResponseHead = {
@@ -33,18 +33,17 @@ export class RawConnection implements UpstreamConnection {
 
   send(_method: string, _headText: string, _framing: unknown, sink: ResponseSink): void {
     this.#sink = sink;
-    const socket = connectTo(this.#address);
+    const socket = PLAINTEXT.connect(this.#address, () => {
+      const waiting = this.#sink;
+      this.#sink = undefined;
+      waiting?.onTunnel(OPENED, { socket, early: undefined });
+    });
     this.#socket = socket;
     socket.pause();
     socket.on('error', (error) => {
       this.#failure = error;
     });
     socket.on('close', () => this.#onClose());
-    socket.on('connect', () => {
-      const waiting = this.#sink;
-      this.#sink = undefined;
-      waiting?.onTunnel(OPENED, { socket, early: undefined });
-    });
   }
 
   write(): boolean {
@@ -63,8 +62,7 @@ export class RawConnection implements UpstreamConnection {
   #onClose(): void {
     const sink = this.#sink;
     this.#sink = undefined;
-    const why = this.#failure?.message ?? 'closed';
-    const error = new ProxyError('connect_failed', `no connection to ${addressText(this.#address)} (${why})`);
+    const error = PLAINTEXT.explain(this.#address, this.#failure);
     sink?.onUpstreamError({ error, beforeSending: true, onReusedConnection: false });
   }
 }

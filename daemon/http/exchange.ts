@@ -13,6 +13,8 @@ export interface Caller {
   /** The socket's peer address, IPv4-mapped IPv6 already unwrapped. */
   readonly address: string;
   readonly port: number;
+  /** The node whose daemon it has proved to be, by mutual TLS; undefined for anyone else. */
+  readonly node?: string | undefined;
 }
 
 /** Takes a request's body. `write` gives false when no more should come until `resumeBody` is called on the exchange. */

@@ -84,6 +84,18 @@ export const PROXY_ERRORS = {
     advice:
       'Nothing accepted the connection. Check that the application listens on that port of its pod address, and that NetworkPolicies admit the mesh daemon.',
   },
+  peer_not_trusted: {
+    status: 502,
+    retryable: true,
+    advice:
+      "The daemon on the other node did not prove that it is that node's, so it was sent nothing. See its log and /readyz, and tls_refused_total on both nodes.",
+  },
+  peer_refused: {
+    status: 502,
+    retryable: true,
+    advice:
+      "The daemon on the other node takes requests only from daemons of its mesh that prove who they are. Compare both daemons' tls key and CA; see tls_refused_total on both nodes.",
+  },
   upstream_reset: {
     status: 502,
     retryable: false,

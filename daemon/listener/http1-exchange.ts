@@ -238,3 +238,12 @@ const REASONS: Readonly<Record<number, string>> = {
 export function reasonPhrase(status: number): string {
   return REASONS[status] ?? '';
 }
+
+/** A whole answer to what was never read as a request; the connection ends with it. `fieldLines` as in Answer. */
+export function errorAnswer(error: ProxyError, fieldLines = ''): Buffer {
+  const body = Buffer.from(error.body, 'utf8');
+  const head =
+    `HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\n${fieldLines}l5d-err: ${error.code}\r\n` +
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head, 'latin1'), body]);
+}

@@ -3,16 +3,16 @@ import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts'
 import { findHead } from '../http/head-reader.ts';
 import { parseRequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
-import { type ExchangeConnection, Http1Exchange, reasonPhrase } from './http1-exchange.ts';
+import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
 
 /** A head must be complete this long after its first byte. */
-const HEAD_TIMEOUT_MS = 20_000;
+export const HEAD_TIMEOUT_MS = 20_000;
 /** In the middle of a body that nobody holds back, a caller may be silent this long (nginx's client_body_timeout). */
 const BODY_TIMEOUT_MS = 60_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
 /** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
-const LINGER_MS = 1_000;
+export const LINGER_MS = 1_000;
 /**
  * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
@@ -238,13 +238,7 @@ export class Http1ServerConnection implements ExchangeConnection {
         return;
       }
     }
-    const body = Buffer.from(error.body, 'utf8');
-    this.socket.write(
-      `HTTP/1.1 ${error.status} ${reasonPhrase(error.status)}\r\nl5d-err: ${error.code}\r\n` +
-        `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
-      'latin1',
-    );
-    this.socket.write(body);
+    this.socket.write(errorAnswer(error));
     this.#close();
   }
 

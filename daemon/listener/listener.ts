@@ -4,6 +4,7 @@ import type { Caller, ExchangeHandler } from '../http/exchange.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 import type { Admission } from '../policy/admission.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
+import { TlsFront, type TlsFrontOptions } from './tls-front.ts';
 
 const SWEEP_MS = 1_000;
 const BACKLOG = 1024;
@@ -20,6 +21,8 @@ export interface ListenerOptions {
   /** Field lines that an answer to a request that is not admitted gets. */
   readonly refusalLines: (error: ProxyError) => string;
   readonly onRefused: (error: ProxyError) => void;
+  /** Undefined: plaintext alone. */
+  readonly tls?: TlsFrontOptions | undefined;
   readonly now: () => number;
   readonly log: Log;
 }
@@ -30,6 +33,7 @@ export class Listener implements ConnectionHost {
   readonly now: () => number;
   readonly #options: ListenerOptions;
   readonly #server: Server;
+  readonly #tls: TlsFront | undefined;
   readonly #connections = new Set<Http1ServerConnection>();
   #draining = false;
   #drained: (() => void) | undefined;
@@ -39,7 +43,12 @@ export class Listener implements ConnectionHost {
     this.#options = options;
     this.handle = options.handle;
     this.now = options.now;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    const { tls } = options;
+    const front = tls === undefined ? undefined : new TlsFront(tls, (socket, node) => this.#accept(socket, node));
+    this.#tls = front;
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      front === undefined ? this.#accept(socket, undefined) : front.take(socket),
+    );
   }
 
   get draining(): boolean {
@@ -74,6 +83,7 @@ export class Listener implements ConnectionHost {
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;
     });
+    this.#tls?.destroyPending();
     for (const connection of this.#connections) connection.drain();
     if (this.#connections.size === 0) this.#drained?.();
     return drained;
@@ -81,6 +91,7 @@ export class Listener implements ConnectionHost {
 
   /** Ends at once whatever is still open. */
   destroy(): void {
+    this.#tls?.destroyPending();
     for (const connection of this.#connections) connection.destroy();
   }
 
@@ -105,7 +116,7 @@ export class Listener implements ConnectionHost {
     if (this.#draining && this.#connections.size === 0) this.#drained?.();
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, node: string | undefined): void {
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) {
       socket.on('error', () => {});
@@ -113,7 +124,7 @@ export class Listener implements ConnectionHost {
       return;
     }
     const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice('::ffff:'.length) : remoteAddress;
-    this.#connections.add(new Http1ServerConnection(socket, { address, port: remotePort }, this));
+    this.#connections.add(new Http1ServerConnection(socket, { address, port: remotePort, node }, this));
   }
 
   #sweep(): void {

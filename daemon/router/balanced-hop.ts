@@ -1,5 +1,5 @@
 import type { EndpointLoad } from '../balancer/endpoint-load.ts';
-import type { ServerAddress } from '../client/http1-client-connection.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';

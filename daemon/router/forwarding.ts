@@ -10,12 +10,12 @@ import type {
   UpstreamFailure,
 } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
+import { meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
-import { meshErrorLines, meshErrorOf } from './mesh-errors.ts';
 import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
 import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
 import { splice } from './splice.ts';

@@ -1,6 +1,6 @@
 import type { EndpointLoad } from '../balancer/endpoint-load.ts';
 import type { FailureAccrual } from '../balancer/failure-accrual.ts';
-import type { ServerAddress } from '../client/http1-client-connection.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
@@ -9,6 +9,9 @@ import { BalancedHop } from './balanced-hop.ts';
 
 /** A peer has stripped what its application must not say; its own `l5d-err` goes on to the caller. */
 const KEEP_L5D: FieldFilter = { dropL5d: false };
+
+/** What says nothing of the pods behind a daemon. */
+const GATEWAYS_FAULT: ReadonlySet<ProxyErrorCode> = new Set(['connect_failed', 'peer_not_trusted', 'peer_refused']);
 
 /** A daemon that pods are reached through: what it and its pods fail by is kept apart. */
 export interface GatewayState {
@@ -53,10 +56,10 @@ export class GatewayHop extends BalancedHop {
 
   /** A daemon that cannot be connected to is no fault of the pod, and a connection that breaks need be neither's. */
   override lost(code: ProxyErrorCode, byPeer: boolean, now: number): void {
-    if (byPeer) {
+    if (byPeer && code !== 'peer_refused') {
       this.#gateway.succeeded();
       super.lost(code, byPeer, now);
-    } else if (code === 'connect_failed') {
+    } else if (GATEWAYS_FAULT.has(code)) {
       this.#gateway.failed(now);
     } else if (code === 'attempt_timeout' || code === 'total_timeout') {
       super.lost(code, byPeer, now); // whose silence it is cannot be told; the pod's is the likelier one

@@ -66,11 +66,11 @@ export class HopFactory {
     return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs: balancer.decayTimeMs });
   }
 
-  #gateway({ ip, port }: Extract<Path, { kind: 'gateway' }>): GatewayState {
-    const key = endpointKey({ ip, port });
+  #gateway({ ip, port, nodeName: node }: Extract<Path, { kind: 'gateway' }>): GatewayState {
+    const key = `${endpointKey({ ip, port })} ${node}`;
     let state = this.#gateways.get(key);
     if (state === undefined) {
-      state = { address: { ip, port }, accrual: new FailureAccrual(GATEWAY_ACCRUAL, this.#options.random) };
+      state = { address: { ip, port, node }, accrual: new FailureAccrual(GATEWAY_ACCRUAL, this.#options.random) };
       this.#gateways.set(key, state);
     }
     return state;

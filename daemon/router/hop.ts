@@ -1,5 +1,5 @@
 import type { Balanced } from '../balancer/p2c.ts';
-import type { ServerAddress } from '../client/http1-client-connection.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyError, ProxyErrorCode } from '../http/proxy-error.ts';

@@ -1,6 +1,7 @@
 import type { ClusterState } from '../discovery/cluster-state.ts';
-import type { Exchange } from '../http/exchange.ts';
+import type { Caller, Exchange } from '../http/exchange.ts';
 import { type FieldFilter, fieldValue } from '../http/fields.ts';
+import { meshErrorLines } from '../http/mesh-errors.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import type { Binding, Endpoint } from '../naming/endpoint.ts';
@@ -13,7 +14,6 @@ import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
 import type { Hop, Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
-import { meshErrorLines } from './mesh-errors.ts';
 import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
 
@@ -23,8 +23,8 @@ const KEEP_L5D: FieldFilter = { dropL5d: false };
 export interface IncomingRouterOptions {
   /** Undefined: anyone may come in; what they may reach is this node's pods. */
   readonly access: ClientAccess | undefined;
-  /** Whether an address is a daemon's, this one's own included. */
-  readonly isPeer: (address: string) => boolean;
+  /** Whether a caller is a daemon, this one itself included: by its certificate, or where there is no TLS by its address. */
+  readonly isPeer: (caller: Caller) => boolean;
   readonly state: ClusterState;
   readonly nodeName: string;
   readonly resolver: Resolver;
@@ -102,7 +102,7 @@ export class IncomingRouter {
     const target = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, pseudonym);
     if (answeredAsLastHop(exchange)) return;
-    const peer = isPeer(caller.address);
+    const peer = isPeer(caller);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(request, peer);

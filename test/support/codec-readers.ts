@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import { PLAINTEXT } from '../../daemon/client/connector.ts';
 import { type ConnectionOwner, Http1ClientConnection } from '../../daemon/client/http1-client-connection.ts';
 import type { Answer, Exchange, ResponseSink } from '../../daemon/http/exchange.ts';
 import type { FieldList } from '../../daemon/http/fields.ts';
@@ -157,7 +158,11 @@ export function readResponse(
 ): Reading {
   const socket = new DirectSocket();
   const reading: Reading = { messages: [], refusal: undefined, tunnel: undefined, reusable: false };
-  const connection = new Http1ClientConnection({ ip: '127.0.0.1', port: 1 }, OWNER, socket.asSocket());
+  const connection = new Http1ClientConnection(
+    { ip: '127.0.0.1', port: 1 },
+    { ...PLAINTEXT, connect: () => socket.asSocket() },
+    OWNER,
+  );
   const last = () => reading.messages.at(-1) as ReadMessage;
   const sink: ResponseSink = {
     asksForTunnel: request.asksForTunnel ?? request.method === 'CONNECT',

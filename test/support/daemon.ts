@@ -31,6 +31,7 @@ export async function runDaemon(config: string, options: TestDaemonOptions = {})
     loadApi,
     log: createLog('test', 'silent'),
     now,
+    wallClock: Date.now,
     random: Math.random,
   });
   return Object.assign(daemon, {

@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
+import type { BoundToken } from '../../scripts/playground/kubernetes-api/api-users.ts';
 import { MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
+import { type CertificateSet, createAuthority, createServingCertificate } from '../../webhook/certificate-authority.ts';
+import { NodeSigner } from '../../webhook/node-signer.ts';
 import { runDaemon, type TestDaemon } from './daemon.ts';
 
 export interface TestPod {
@@ -23,20 +27,25 @@ export class TestMesh {
   readonly daemons = new Map<string, TestDaemon>();
   readonly #dir: string;
   readonly #servers: Server[] = [];
+  readonly #tls: string;
+  #signer: NodeSigner | undefined;
+  #authority: CertificateSet | undefined;
 
-  private constructor(kubernetes: MemoryKubernetes, dir: string) {
+  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string) {
     this.kubernetes = kubernetes;
     this.#dir = dir;
+    this.#tls = tls;
   }
 
   /** Starts the API and one daemon a node, and waits until all are ready and know each other. */
-  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean): Promise<TestMesh> {
+  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean, tls = 'off'): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
-    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir);
+    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
     for (const namespace of ['nodemesh', 'shop', 'other']) {
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     }
+    if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
     for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp);
     await mesh.endpoints(
@@ -55,11 +64,14 @@ export class TestMesh {
   }
 
   async #startDaemon(nodeName: string, nodeIp: string): Promise<void> {
+    const kubeconfig = join(this.#dir, nodeName);
+    await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
 routers:
 - protocol: http
   label: outgoing
+  tls: ${this.#tls}
   interpreter:
     kind: default
     transformers:
@@ -67,6 +79,7 @@ routers:
   servers: [{port: 0, ip: node}]
 - protocol: http
   label: incoming
+  tls: ${this.#tls}
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
@@ -74,12 +87,58 @@ routers:
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
-        loadApi: async () =>
-          loadKubernetesApi({ env: { KUBECONFIG: join(this.#dir, 'kubeconfig') }, log: createLog('test', 'silent') }),
+        loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );
     this.daemons.set(nodeName, daemon);
     await daemon.readiness.whenReady();
+  }
+
+  /** The daemon's pod, as its token names it. */
+  async #daemonPod(nodeName: string): Promise<BoundToken> {
+    const [namespace, serviceAccount, pod] = ['nodemesh', 'nodemesh-daemon', `daemon-${nodeName}`];
+    const { metadata } = await this.kubernetes.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { namespace, name: pod },
+      spec: { nodeName, serviceAccountName: serviceAccount, containers: [{ name: 'daemon', image: 'daemon' }] },
+    });
+    return { namespace, serviceAccount, pod, podUid: metadata.uid ?? '' };
+  }
+
+  async #startSigner(): Promise<void> {
+    const log = createLog('test', 'silent');
+    this.#authority = await makeSet();
+    this.#signer = new NodeSigner({
+      api: loadKubernetesApi({ env: { KUBECONFIG: join(this.#dir, 'kubeconfig') }, log }),
+      namespace: 'nodemesh',
+      trustDomain: 'cluster.local',
+      authority: () => this.#authority,
+      metrics: new MetricsRegistry(),
+      log,
+      now: Date.now,
+      random: Math.random,
+    });
+    this.#signer.start();
+  }
+
+  /** Another CA signs from now on. */
+  async rotateAuthority(): Promise<void> {
+    this.#authority = await makeSet();
+    this.#signer?.check();
+  }
+
+  get authority(): CertificateSet {
+    if (this.#authority === undefined) throw new Error('this mesh has no CA');
+    return this.#authority;
+  }
+
+  /** Creates an object as the pod of a token. */
+  async post(collection: string, body: unknown, as: BoundToken): Promise<void> {
+    const file = join(this.#dir, `as-${as.pod}`);
+    await writeFile(file, this.kubernetes.kubeconfig(as));
+    const api = loadKubernetesApi({ env: { KUBECONFIG: file }, log: createLog('test', 'silent') });
+    await api.request({ method: 'POST', path: collection, body });
   }
 
   daemon(node: string): TestDaemon {
@@ -162,6 +221,7 @@ routers:
       server.closeAllConnections();
       server.close();
     }
+    await this.#signer?.stop();
     await this.kubernetes.stop();
     await rm(this.#dir, { recursive: true });
   }
@@ -173,4 +233,9 @@ export async function until<T>(call: () => Promise<T>, accept: (value: T) => boo
     const value = await call();
     if (accept(value)) return value;
   }
+}
+
+/** A CA and a serving certificate of its own, as the webhook has them. */
+async function makeSet(): Promise<CertificateSet> {
+  return createServingCertificate(await createAuthority(Date.now()), ['nodemesh-webhook'], Date.now());
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { jsonPatch, MutatingAdmission } from './admission.ts';
 import { alreadyExists, badRequest, conflict, notFound } from './api-error.ts';
+import { ADMIN, type ApiUser, askedBy } from './api-users.ts';
 import { apiTime, ClusterIps, initialStatus, nameOf, namespaceLabels, objectFrom, withDefaults } from './defaults.ts';
 import { isObject, mergeByKeys, mergePatch } from './merge.ts';
 import type { ApiObject, ObjectStore } from './object-store.ts';
@@ -39,9 +40,9 @@ export class ApiObjects {
   }
 
   /** Throws ApiError 400, 404 (the namespace), 409 AlreadyExists, 422, and what admission throws. */
-  async create(path: ResourcePath, body: unknown, dryRun = false): Promise<ApiObject> {
+  async create(path: ResourcePath, body: unknown, dryRun = false, user: ApiUser = ADMIN): Promise<ApiObject> {
     const { type, namespace } = path;
-    const sent = withDefaults(objectFrom(body, path));
+    const sent = askedBy(withDefaults(objectFrom(body, path)), user);
     if (sent.metadata.resourceVersion !== undefined) {
       throw badRequest('resourceVersion should not be set on objects to be created');
     }
@@ -170,6 +171,7 @@ export class ApiObjects {
   /** What a write may change: the status alone through its subresource, everything but the status elsewhere; never identity. */
   #merge({ type, subresource }: ObjectPath, current: ApiObject, wanted: ApiObject): ApiObject {
     if (subresource === 'status') return { ...current, status: wanted.status };
+    if (subresource === 'approval') return { ...current, status: { ...part(current), ...approval(part(wanted)) } };
     const {
       name,
       namespace,
@@ -231,4 +233,13 @@ function applyPatch(current: ApiObject, contentType: string, patch: unknown): un
     default:
       return mergeByKeys(current, patch);
   }
+}
+
+function part({ status }: ApiObject): Record<string, unknown> {
+  return isObject(status) ? status : {};
+}
+
+/** What the approval subresource writes of a status. */
+function approval({ conditions }: Record<string, unknown>): Record<string, unknown> {
+  return conditions === undefined ? {} : { conditions };
 }

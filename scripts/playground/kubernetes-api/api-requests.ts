@@ -1,6 +1,7 @@
 import { parse as parseYaml } from 'yaml';
 import { ApiError, badRequest, expired } from './api-error.ts';
 import { ApiObjects, type DeleteOptions, type ObjectPath } from './api-objects.ts';
+import { userOf } from './api-users.ts';
 import { isObject } from './merge.ts';
 import type { ApiObject, ObjectStore } from './object-store.ts';
 import {
@@ -19,6 +20,8 @@ export interface ApiCall {
   readonly url: string;
   readonly contentType?: string;
   readonly body?: string;
+  /** The field of that name. */
+  readonly authorization?: string | undefined;
 }
 
 export interface ApiAnswer {
@@ -91,7 +94,8 @@ export class ApiRequests {
     this.#snapshots.clear();
   }
 
-  async #answer({ method, url, contentType = 'application/json', body = '' }: ApiCall): Promise<ApiAnswer> {
+  async #answer(call: ApiCall): Promise<ApiAnswer> {
+    const { method, url, contentType = 'application/json', body = '' } = call;
     const { pathname, searchParams } = new URL(url, 'http://api');
     if (['/readyz', '/livez', '/healthz'].includes(pathname)) return { status: 200, body: 'ok' };
     if (pathname === '/version')
@@ -105,7 +109,8 @@ export class ApiRequests {
       if (method === 'GET') return { status: 200, body: this.#list(path, searchParams) };
       if (method !== 'POST' || (path.type.namespaced && path.namespace === undefined))
         throw notAllowed(method, pathname);
-      return { status: 201, body: shown(await this.#objects.create(path, parseBody(body), dryRun), path) };
+      const user = userOf(call.authorization);
+      return { status: 201, body: shown(await this.#objects.create(path, parseBody(body), dryRun, user), path) };
     }
     switch (method) {
       case 'GET':

@@ -34,8 +34,8 @@ export class HttpApi {
       if (body === undefined) throw new ApiError(413, 'RequestEntityTooLarge', `limit is ${MAX_BODY_BYTES} bytes`);
       const watch = this.#requests.watchOf({ method, url });
       if (watch !== undefined) return this.#openWatch(watch, response);
-      const contentType = request.headers['content-type'] ?? 'application/json';
-      send(response, await this.#requests.answer({ method, url, contentType, body }));
+      const { authorization, 'content-type': contentType = 'application/json' } = request.headers;
+      send(response, await this.#requests.answer({ method, url, contentType, body, authorization }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       send(response, { status: error.code, body: error.toStatus() });

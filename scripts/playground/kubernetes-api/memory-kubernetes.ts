@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { stringify as stringifyYaml } from 'yaml';
 import { type ApiAnswer, ApiRequests } from './api-requests.ts';
+import { type BoundToken, writeToken } from './api-users.ts';
 import { HttpApi } from './http-api.ts';
 import { type ApiObject, ObjectStore, type WatchEvent } from './object-store.ts';
 import { collectionPath, parseResourcePath, type ResourceType, resourceTypes } from './resource-types.ts';
@@ -62,15 +63,15 @@ export class MemoryKubernetes {
     return `http://${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
   }
 
-  /** A kubeconfig file's text that leads here. */
-  kubeconfig(): string {
+  /** A kubeconfig file's text that leads here, as the administrator or as a pod with its ServiceAccount. */
+  kubeconfig(pod?: BoundToken): string {
     const name = 'memory';
     return stringifyYaml({
       apiVersion: 'v1',
       kind: 'Config',
       'current-context': name,
       clusters: [{ name, cluster: { server: this.url } }],
-      users: [{ name, user: {} }],
+      users: [{ name, user: pod === undefined ? {} : { token: writeToken(pod) } }],
       contexts: [{ name, context: { cluster: name, user: name } }],
     });
   }

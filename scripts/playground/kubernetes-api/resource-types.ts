@@ -9,6 +9,8 @@ export interface ResourceType {
   readonly namespaced: boolean;
   /** Its `status` is written through the status subresource only. */
   readonly hasStatus: boolean;
+  /** The conditions of its status are written through the approval subresource. */
+  readonly hasApproval?: boolean;
 }
 
 /** A path of the API, taken apart: a collection (no `name`), an object, or a subresource of one. */
@@ -52,6 +54,11 @@ const GROUPS = [
       namespaced('ReplicaSet', 'replicasets', true),
       namespaced('DaemonSet', 'daemonsets', true),
     ],
+  },
+  {
+    group: 'certificates.k8s.io',
+    versions: ['v1'],
+    types: [{ ...clusterWide('CertificateSigningRequest', 'certificatesigningrequests', true), hasApproval: true }],
   },
   { group: 'discovery.k8s.io', versions: ['v1'], types: [namespaced('EndpointSlice', 'endpointslices')] },
   {
@@ -103,7 +110,8 @@ export function parseResourcePath(pathname: string, types: readonly ResourceType
   if (type === undefined || rest.length > 0 || (root === 'apis' && group === '')) return undefined;
   if (!type.namespaced && namespace !== undefined) return undefined;
   if (type.namespaced && namespace === undefined && name !== undefined) return undefined;
-  if (subresource !== undefined && !(subresource === 'status' && type.hasStatus)) return undefined;
+  const known = (subresource === 'status' && type.hasStatus) || (subresource === 'approval' && type.hasApproval);
+  if (subresource !== undefined && !known) return undefined;
   return { type, version, namespace, name, subresource };
 }
 

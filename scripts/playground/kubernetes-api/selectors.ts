@@ -62,6 +62,7 @@ function parseTerm(term: string): { key: string; operator: string; values: strin
 const FIELDS: Readonly<Record<string, (object: ApiObject) => string>> = {
   'metadata.name': ({ metadata }) => metadata.name,
   'metadata.namespace': ({ metadata }) => metadata.namespace ?? '',
+  'spec.signerName': ({ spec }) => String((spec as { signerName?: string } | undefined)?.signerName ?? ''),
   'spec.nodeName': ({ spec }) => String((spec as { nodeName?: string } | undefined)?.nodeName ?? ''),
 };
 

@@ -1,6 +1,6 @@
-import { fieldValue } from '../http/fields.ts';
-import type { ResponseHead } from '../http/message-head.ts';
-import { PROXY_ERRORS, type ProxyError, type ProxyErrorCode } from '../http/proxy-error.ts';
+import { fieldValue } from './fields.ts';
+import type { ResponseHead } from './message-head.ts';
+import { PROXY_ERRORS, type ProxyError, type ProxyErrorCode } from './proxy-error.ts';
 
 /** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
 export function meshErrorLines(error: ProxyError): string {

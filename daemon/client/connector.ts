@@ -1,0 +1,46 @@
+import { connect, type Socket } from 'node:net';
+import { ProxyError } from '../http/proxy-error.ts';
+
+/** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
+const CONNECT_TIMEOUT_MS = 1_000;
+
+export interface ServerAddress {
+  readonly ip: string;
+  readonly port: number;
+  /** The node whose daemon it must be; undefined where it is no daemon. */
+  readonly node?: string | undefined;
+}
+
+/** Makes connections to servers. */
+export interface Connector {
+  /**
+   * Begins a connection. `onReady` is called once when it stands, and leads to whom it is meant for; what is written before
+   * waits.
+   */
+  connect(address: ServerAddress, onReady: () => void): Socket;
+  /** Why a connection never became ready: the error that its socket ended with, for the person who reads the answer. */
+  explain(address: ServerAddress, cause: Error | undefined): ProxyError;
+}
+
+/** Without TLS. */
+export const PLAINTEXT: Connector = {
+  connect({ ip, port }, onReady) {
+    const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+    const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      onReady();
+    });
+    socket.once('close', () => clearTimeout(timer));
+    return socket;
+  },
+  explain(address, cause) {
+    const why = cause?.message ?? 'closed';
+    return new ProxyError('connect_failed', `no connection to ${addressText(address)} (${why})`);
+  },
+};
+
+/** `10.0.0.1:80`, IPv6 in brackets. */
+export function addressText({ ip, port }: ServerAddress): string {
+  return `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+}

@@ -1,0 +1,156 @@
+import type { X509Certificate } from 'node:crypto';
+import { Socket } from 'node:net';
+import { connect, createSecureContext, type SecureContext } from 'node:tls';
+import { ProxyError } from '../http/proxy-error.ts';
+import { resetThrough } from '../http/tls-reset.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import { chainVerdict, judgePeer, type Refusal } from '../identity/peer-check.ts';
+import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
+import { addressText, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 5_000;
+/** Under `permissive`, a daemon that does not speak TLS is asked again after this time whether it has learnt it. */
+const PLAINTEXT_MEMORY_MS = 30_000;
+const MAX_REMEMBERED = 10_000;
+const ALPN = ['http/1.1'];
+/** What the first bytes of an answer in plaintext look like to TLS. */
+const NOT_TLS = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
+const CHAIN_ERROR = /^(?:CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_|PATH_LENGTH_)/;
+
+export interface PeerTlsOptions {
+  readonly mode: 'permissive' | 'required';
+  readonly identity: IdentitySource;
+  readonly trustDomain: string;
+  readonly metrics: TlsMetrics;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
+}
+
+/**
+ * Connects to other daemons by mutual TLS 1.3: nothing is sent before the other side has proved to be the daemon of the
+ * node that is meant. A new identity serves new connections; those that stand, stay. Under `permissive`, a daemon that
+ * answers in plaintext is spoken to in plaintext.
+ */
+export class PeerTls implements Connector {
+  readonly #options: PeerTlsOptions;
+  #context: SecureContext | undefined;
+  /** By server, under the identity in force: a resumed session shows no certificate, and stands for the first one's. */
+  readonly #sessions = new Map<
+    string,
+    { readonly ticket: Buffer; readonly certificate: X509Certificate | undefined }
+  >();
+  readonly #plaintextUntil = new Map<string, number>();
+
+  constructor(options: PeerTlsOptions) {
+    this.#options = options;
+    options.identity.onChange(() => {
+      this.#context = undefined;
+      this.#sessions.clear();
+    });
+  }
+
+  connect(address: ServerAddress, onReady: () => void): Socket {
+    const { mode, metrics } = this.#options;
+    const context = this.#secureContext();
+    if (mode === 'permissive' && (context === undefined || this.#speaksPlaintext(address))) {
+      metrics.connected('client', 'plaintext');
+      return PLAINTEXT.connect(address, onReady);
+    }
+    if (context !== undefined) return this.#connectSecurely(address, context, onReady);
+    metrics.refused('client', 'no_identity');
+    return failed(new ProxyError('peer_not_trusted', 'this daemon has no certificate of its own yet'));
+  }
+
+  explain(address: ServerAddress, cause: Error | undefined): ProxyError {
+    if (cause instanceof ProxyError) return cause;
+    const { code = '' } = (cause ?? {}) as NodeJS.ErrnoException;
+    if (CHAIN_ERROR.test(code)) return this.#refuse(address, chainVerdict(code));
+    if (NOT_TLS.has(code)) {
+      if (this.#options.mode === 'permissive') this.#rememberPlaintext(address);
+      return this.#refuse(address, { refusal: 'plaintext', why: 'it does not speak TLS' });
+    }
+    if (code.startsWith('ERR_SSL_')) {
+      return this.#refuse(address, { refusal: 'handshake', why: `the TLS handshake failed (${code})` });
+    }
+    return PLAINTEXT.explain(address, cause);
+  }
+
+  #connectSecurely(address: ServerAddress, secureContext: SecureContext, onReady: () => void): Socket {
+    const { trustDomain, metrics, wallClock } = this.#options;
+    const key = sessionKey(address);
+    const raw = PLAINTEXT.connect(address, () => {});
+    const session = this.#sessions.get(key);
+    const socket = connect({
+      socket: raw,
+      secureContext,
+      ALPNProtocols: ALPN,
+      checkServerIdentity: () => undefined, // judgePeer does, for resumed sessions too
+      ...(session === undefined ? {} : { session: session.ticket }),
+    });
+    raw.on('error', (error) => socket.destroy(error));
+    resetThrough(socket, raw);
+    socket.cork();
+    const timer = setTimeout(() => socket.destroy(new Error('TLS handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+    let certificate: X509Certificate | undefined;
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      certificate = socket.isSessionReused() ? session?.certificate : socket.getPeerX509Certificate();
+      const expected = { trustDomain, node: address.node, now: wallClock() };
+      const verdict = judgePeer({ certificate, chainError: undefined }, expected);
+      if ('refusal' in verdict) {
+        socket.destroy(this.#refuse(address, verdict));
+        return;
+      }
+      metrics.connected('client', socket.isSessionReused() ? 'resumed' : 'full');
+      onReady();
+      socket.uncork();
+    });
+    socket.on('session', (ticket) => {
+      if (this.#context !== secureContext) return; // of an identity that is no longer in force
+      if (this.#sessions.size >= MAX_REMEMBERED) this.#sessions.clear();
+      this.#sessions.set(key, { ticket, certificate });
+    });
+    socket.once('close', () => clearTimeout(timer));
+    return socket;
+  }
+
+  #refuse(address: ServerAddress, { refusal, why }: Refusal): ProxyError {
+    this.#options.metrics.refused('client', refusal);
+    this.#sessions.delete(sessionKey(address));
+    return new ProxyError('peer_not_trusted', `the daemon at ${addressText(address)} is not trusted: ${why}`);
+  }
+
+  #secureContext(): SecureContext | undefined {
+    const { current } = this.#options.identity;
+    if (current === undefined) return undefined;
+    this.#context ??= createSecureContext({
+      cert: current.certificate,
+      key: current.key,
+      ca: [...current.authorities],
+      minVersion: 'TLSv1.3',
+    });
+    return this.#context;
+  }
+
+  #speaksPlaintext(address: ServerAddress): boolean {
+    const until = this.#plaintextUntil.get(sessionKey(address));
+    return until !== undefined && this.#options.now() < until;
+  }
+
+  #rememberPlaintext(address: ServerAddress): void {
+    if (this.#plaintextUntil.size >= MAX_REMEMBERED) this.#plaintextUntil.clear();
+    this.#plaintextUntil.set(sessionKey(address), this.#options.now() + PLAINTEXT_MEMORY_MS);
+  }
+}
+
+function sessionKey({ ip, port, node }: ServerAddress): string {
+  return `${ip} ${port} ${node ?? ''}`;
+}
+
+function failed(error: ProxyError): Socket {
+  const socket = new Socket();
+  process.nextTick(() => socket.destroy(error));
+  return socket;
+}

@@ -1,0 +1,13 @@
+/** What a daemon proves who it is with, and whom it believes; PEM texts. */
+export interface Identity {
+  readonly certificate: string;
+  readonly key: string;
+  /** The CAs of the mesh: one, or more while one takes another's place. */
+  readonly authorities: readonly string[];
+}
+
+/** Where the identity comes from, and its changes: a new certificate takes the place of the one before. */
+export interface IdentitySource {
+  readonly current: Identity | undefined;
+  onChange(listener: () => void): void;
+}

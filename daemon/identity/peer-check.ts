@@ -1,0 +1,69 @@
+import type { X509Certificate } from 'node:crypto';
+import { nodeOfNames } from '../../lib/certificates/node-identity.ts';
+
+/** Why a connection between daemons is refused; the label of tls_refused_total. */
+export type TlsRefusal =
+  | 'plaintext'
+  | 'no_identity'
+  | 'no_certificate'
+  | 'wrong_authority'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'not_a_node'
+  | 'wrong_node'
+  | 'handshake';
+
+/** What a handshake has shown of the other side. */
+export interface PeerCredentials {
+  readonly certificate: X509Certificate | undefined;
+  /** OpenSSL's word for what is wrong with the chain; undefined where nothing is. */
+  readonly chainError: string | undefined;
+}
+
+/** What is expected of it. `node` undefined: any node's daemon will do. */
+export interface PeerExpectation {
+  readonly trustDomain: string;
+  readonly node: string | undefined;
+  /** Wall clock, ms since 1970. */
+  readonly now: number;
+}
+
+/** Why someone is refused, for counting and for reading. */
+export interface Refusal {
+  readonly refusal: TlsRefusal;
+  readonly why: string;
+}
+
+export type PeerVerdict = { readonly node: string } | Refusal;
+
+/**
+ * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's.
+ * Time is checked here as well, since a resumed session repeats what was true of its first handshake.
+ */
+export function judgePeer({ certificate, chainError }: PeerCredentials, expected: PeerExpectation): PeerVerdict {
+  if (certificate === undefined) return { refusal: 'no_certificate', why: 'it showed no certificate' };
+  if (chainError !== undefined) return chainVerdict(chainError);
+  const { trustDomain, node, now } = expected;
+  const { validFrom, validTo, subjectAltName } = certificate;
+  if (now > Date.parse(validTo)) return { refusal: 'expired', why: `its certificate ended at ${validTo}` };
+  if (now < Date.parse(validFrom)) {
+    return { refusal: 'not_yet_valid', why: `its certificate is valid from ${validFrom} only` };
+  }
+  const shown = nodeOfNames(trustDomain, subjectAltName);
+  if (shown === undefined) {
+    return { refusal: 'not_a_node', why: `its certificate is of no node of ${trustDomain} but of ${subjectAltName}` };
+  }
+  if (node !== undefined && shown !== node) {
+    return { refusal: 'wrong_node', why: `its certificate is of node ${shown}, not of node ${node}` };
+  }
+  return { node: shown };
+}
+
+/** What a chain's error means here. `code` is OpenSSL's, as `tls` names it. */
+export function chainVerdict(code: string): Refusal {
+  if (code === 'CERT_HAS_EXPIRED') return { refusal: 'expired', why: 'its certificate, or its CA, has expired' };
+  if (code === 'CERT_NOT_YET_VALID') {
+    return { refusal: 'not_yet_valid', why: 'its certificate is not valid yet: compare the clocks of the nodes' };
+  }
+  return { refusal: 'wrong_authority', why: `its certificate is not of this mesh's CA (${code})` };
+}

@@ -1,0 +1,166 @@
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { meshErrorLines } from '../http/mesh-errors.ts';
+import { ProxyError } from '../http/proxy-error.ts';
+import { resetThrough } from '../http/tls-reset.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import { judgePeer, type Refusal } from '../identity/peer-check.ts';
+import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
+import { errorAnswer } from './http1-exchange.ts';
+
+/** A first byte, and then a handshake, must each come within this time. */
+const FIRST_BYTE_TIMEOUT_MS = 20_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A session is resumed this long at most: then the certificate is shown again. */
+const SESSION_SECONDS = 3_600;
+const LINGER_MS = 1_000;
+/** TLS's record type of a handshake (RFC 8446 §5.1); no method of HTTP begins with it. */
+const TLS_HANDSHAKE = 0x16;
+
+export interface TlsFrontOptions {
+  readonly mode: 'permissive' | 'required';
+  readonly identity: IdentitySource;
+  readonly trustDomain: string;
+  readonly metrics: TlsMetrics;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
+}
+
+/** Takes a connection that may carry requests: of a node's daemon, or (under `permissive`) of anyone in plaintext. */
+export type AcceptSocket = (socket: Socket, node: string | undefined) => void;
+
+/**
+ * Stands before a listener that other daemons connect to: tells TLS from plaintext by the first byte, and lets in daemons of
+ * this mesh. Whom it refuses it tells why, in an answer, since a TLS alert would say almost nothing.
+ */
+export class TlsFront {
+  readonly #options: TlsFrontOptions;
+  readonly #accept: AcceptSocket;
+  readonly #server: Server;
+  /** Connections that carry no requests yet. */
+  readonly #pending = new Set<Socket>();
+  readonly #raw = new Map<string, Socket>();
+
+  constructor(options: TlsFrontOptions, accept: AcceptSocket) {
+    this.#options = options;
+    this.#accept = accept;
+    this.#server = createServer({
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['http/1.1'],
+      requestCert: true,
+      rejectUnauthorized: false, // who is not let in is told why
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      sessionTimeout: SESSION_SECONDS,
+      sessionIdContext: 'nodemesh',
+    });
+    this.#server.on('secureConnection', (socket) => this.#onSecure(socket));
+    this.#server.on('tlsClientError', (_error, socket) => {
+      options.metrics.refused('server', 'handshake');
+      socket.destroy();
+    });
+    this.#useIdentity();
+    options.identity.onChange(() => this.#useIdentity());
+  }
+
+  /** Takes a connection as it was accepted. */
+  take(socket: Socket): void {
+    this.#pending.add(socket);
+    const forget = () => this.#pending.delete(socket);
+    socket.on('error', forget); // 'close' follows
+    socket.once('close', forget);
+    socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, () => socket.destroy());
+    socket.once('end', () => {
+      if (this.#pending.has(socket)) socket.destroy();
+    });
+    socket.once('data', (bytes: Buffer) => {
+      socket.setTimeout(0);
+      socket.removeAllListeners('timeout');
+      socket.pause();
+      socket.unshift(bytes);
+      if (bytes[0] === TLS_HANDSHAKE) this.#handshake(socket);
+      else this.#onPlaintext(socket);
+    });
+  }
+
+  /** Ends whatever carries no requests yet. */
+  destroyPending(): void {
+    for (const socket of this.#pending) socket.destroy();
+  }
+
+  #useIdentity(): void {
+    const { current } = this.#options.identity;
+    if (current === undefined) return;
+    // A new context has new ticket keys: sessions of the old one end in a full handshake.
+    this.#server.setSecureContext({
+      cert: current.certificate,
+      key: current.key,
+      ca: [...current.authorities],
+      minVersion: 'TLSv1.3',
+      sessionTimeout: SESSION_SECONDS,
+      sessionIdContext: 'nodemesh',
+    });
+  }
+
+  #handshake(raw: Socket): void {
+    if (this.#options.identity.current === undefined) {
+      this.#options.metrics.refused('server', 'no_identity');
+      raw.destroy();
+      return;
+    }
+    const key = connectionKey(raw);
+    this.#raw.set(key, raw);
+    raw.once('close', () => this.#raw.delete(key));
+    this.#server.emit('connection', raw);
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const { trustDomain, metrics, wallClock } = this.#options;
+    const raw = this.#raw.get(connectionKey(socket));
+    if (raw === undefined) {
+      socket.destroy();
+      return;
+    }
+    resetThrough(socket, raw);
+    const shown = {
+      certificate: socket.getPeerX509Certificate(),
+      chainError: socket.authorized ? undefined : String(socket.authorizationError ?? 'unknown'),
+    };
+    const verdict = judgePeer(shown, { trustDomain, node: undefined, now: wallClock() });
+    if ('refusal' in verdict) {
+      this.#refuse(socket, verdict);
+      return;
+    }
+    this.#pending.delete(raw);
+    metrics.connected('server', socket.isSessionReused() ? 'resumed' : 'full');
+    this.#accept(socket, verdict.node);
+  }
+
+  #onPlaintext(socket: Socket): void {
+    if (this.#options.mode === 'required') {
+      this.#refuse(socket, { refusal: 'plaintext', why: 'it speaks plaintext' });
+      return;
+    }
+    this.#pending.delete(socket);
+    this.#options.metrics.connected('server', 'plaintext');
+    this.#accept(socket, undefined);
+    socket.resume();
+  }
+
+  #refuse(socket: Socket, { refusal, why }: Refusal): void {
+    this.#options.metrics.refused('server', refusal);
+    const error = new ProxyError(
+      'peer_refused',
+      `the caller ${socket.remoteAddress} is no daemon of this mesh: ${why}`,
+    );
+    socket.on('error', () => {}); // 'close' follows
+    socket.resume(); // what is unread would turn the end into a reset that eats the answer
+    socket.end(errorAnswer(error, meshErrorLines(error)));
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+    timer.unref();
+  }
+}
+
+function connectionKey({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
+}

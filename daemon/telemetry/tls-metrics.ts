@@ -1,0 +1,30 @@
+import type { Counter, Family, MetricsRegistry } from '../../lib/metrics.ts';
+import type { TlsRefusal } from '../identity/peer-check.ts';
+
+type Side = 'client' | 'server';
+
+/** What a daemon counts of connections between daemons, where TLS is on. */
+export class TlsMetrics {
+  readonly #refused: Family<Counter>;
+  readonly #connected: Family<Counter>;
+
+  constructor(registry: MetricsRegistry) {
+    this.#refused = registry.counter('tls_refused_total', 'Connections between daemons that were refused, by why.', [
+      'side',
+      'reason',
+    ]);
+    this.#connected = registry.counter(
+      'tls_connection_total',
+      'Connections between daemons by handshake: full, resumed, or plaintext (under permissive).',
+      ['side', 'handshake'],
+    );
+  }
+
+  refused(side: Side, reason: TlsRefusal): void {
+    this.#refused.with(side, reason).inc();
+  }
+
+  connected(side: Side, handshake: 'full' | 'resumed' | 'plaintext'): void {
+    this.#connected.with(side, handshake).inc();
+  }
+}
