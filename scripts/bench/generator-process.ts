@@ -3,12 +3,9 @@ import type { Order, Report } from './generator.ts';
 import { runLoad } from './load.ts';
 import { download, openIdle, upload } from './memory-load.ts';
 
-let closeIdle = () => {};
-
 async function carryOut(order: Order): Promise<Report> {
   if (order.kind === 'load') return { result: await runLoad(order.port, order.case, order.seconds) };
-  if (order.kind === 'openIdle') closeIdle = await openIdle(order.port, order.count);
-  else if (order.kind === 'closeIdle') closeIdle();
+  if (order.kind === 'openIdle') await openIdle(order.port, order.count);
   else await (order.kind === 'download' ? download : upload)(order.port, order.bytes);
   return {};
 }

@@ -9,7 +9,6 @@ import { LOAD_CPU, type Processes } from './processes.ts';
 export type Order =
   | { readonly kind: 'load'; readonly port: number; readonly case: Case; readonly seconds: number }
   | { readonly kind: 'openIdle'; readonly port: number; readonly count: number }
-  | { readonly kind: 'closeIdle' }
   | { readonly kind: 'download' | 'upload'; readonly port: number; readonly bytes: number };
 
 export interface Report {

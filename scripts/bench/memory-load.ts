@@ -1,26 +1,23 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { readSlowly } from './slow-reader.ts';
 
 const PIECE = Buffer.alloc(64 * 1024, 'y');
 const AT_ONCE = 50;
 
-/** Opens so many connections, each used for one small request and then left alone. Gives what closes them. */
-export async function openIdle(port: number, count: number): Promise<() => void> {
-  const open: Socket[] = [];
+/** Opens so many connections, each used for one small request and then left alone until this process ends. */
+export async function openIdle(port: number, count: number): Promise<void> {
+  let open = 0;
   const openOne = async () => {
     const socket = connect({ host: '127.0.0.1', port });
     socket.write('GET http://web/64 HTTP/1.1\r\nHost: web\r\n\r\n');
     await once(socket, 'data');
     socket.on('error', () => {}); // whoever counts them sees that it is gone
-    open.push(socket);
+    open += 1;
   };
-  while (open.length < count) {
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - open.length) }, openOne));
+  while (open < count) {
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - open) }, openOne));
   }
-  return () => {
-    for (const socket of open) socket.destroy();
-  };
 }
 
 /** Takes an answer of so many bytes, slowly. Rejects where fewer come. */

@@ -57,9 +57,16 @@ export async function startBoth(
   return [own, { ...other, name: OTHER_TREE }];
 }
 
-/** Starts the application and one daemon. */
-export async function startOne(processes: Processes, dir: string, root: string): Promise<Subject> {
-  return oneHop(processes, dir, buildDaemon(root), await startUpstream(processes));
+/** Starts the application and so many daemons of one kind. */
+export async function startUpstreamAnd(
+  count: number,
+  processes: Processes,
+  dir: string,
+  root: string,
+): Promise<Subject[]> {
+  const upstreamPort = await startUpstream(processes);
+  const main = buildDaemon(root);
+  return Promise.all(Array.from({ length: count }, () => oneHop(processes, dir, main, upstreamPort)));
 }
 
 const BASELINES = [
