@@ -13,13 +13,15 @@ import { barChart } from './chart.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
-import { type Circumstances, results, tables } from './report.ts';
+import { type Circumstances, comparison, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 
-const FULL: RoundOptions = { rounds: 5, seconds: 2, warmUpSeconds: 0.7 };
-const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.6 };
+const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 0.7, patienceSeconds: 120 };
+const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patienceSeconds: 4 };
+/** Many short rounds: what differs by a few per cent needs many. */
+const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
 const QUICK_CASES = ['get-64', 'get-16k', 'paced-64'];
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -49,12 +51,16 @@ async function speed(): Promise<void> {
       ? await startAll(processes, dir, ROOT)
       : { subjects: await startBoth(processes, dir, ROOT, resolve(values.against)), missing: [] };
   if (missing.length > 0) print(`left out; to compare with them: apt-get install ${missing.join(' ')}`);
-  const options = values.quick ? QUICK : FULL;
   const cases = values.quick ? CASES.filter((one) => QUICK_CASES.includes(one.name)) : CASES;
+  const options = values.quick ? QUICK : values.against === undefined ? FULL : AGAINST;
   const [loadBefore = 0] = loadavg();
-  const generator = startGenerator(processes);
-  const takenByOthers = watchOthers();
-  const series = await runRounds(generator, cases, subjects, options);
+  const { series, repeated, disturbed } = await runRounds(
+    startGenerator(processes),
+    cases,
+    subjects,
+    options,
+    foreignCpuUs,
+  );
   const where: Circumstances = {
     cpu: cpus()[0]?.model ?? '',
     kernel: release(),
@@ -64,16 +70,20 @@ async function speed(): Promise<void> {
     seconds: options.seconds,
     loadBefore,
     loadAfter: loadavg()[0] ?? 0,
-    takenByOthers: takenByOthers(),
+    samples: series.length * options.rounds,
+    repeated,
+    disturbed,
     pinned: processes.pinned,
   };
   print(
     `${where.cpu}, Linux ${where.kernel}, Node ${where.node}; medians of ${where.rounds} rounds of ${where.seconds} s`,
   );
   print(
-    `load average ${where.loadBefore.toFixed(2)} before, ${where.loadAfter.toFixed(2)} after; other programs took ${(100 * where.takenByOthers).toFixed(0)} % of the machine\n`,
+    `load average ${where.loadBefore.toFixed(2)} before, ${where.loadAfter.toFixed(2)} after; of ${where.samples} samples ` +
+      `${repeated} repeated and ${disturbed} kept though other programs ran\n`,
   );
   print(tables(series));
+  if (values.against !== undefined) print(comparison(series));
   const checked = verdicts(series);
   for (const verdict of checked) print(verdictLine(verdict));
   if (values.against !== undefined || values.quick) return;
@@ -83,11 +93,9 @@ async function speed(): Promise<void> {
   writeFileSync(join(out, 'cpu-per-request.svg'), chart(series, where));
 }
 
-/** Gives what tells the share of all cores that others have taken since. */
-function watchOthers(): () => number {
-  const foreignUs = () => machineCpuUs() - usage([process.pid]).cpuUs;
-  const [startedAt, before] = [performance.now(), foreignUs()];
-  return () => (foreignUs() - before) / ((performance.now() - startedAt) * 1_000 * cpus().length);
+/** What programs other than these have used so far. */
+function foreignCpuUs(): number {
+  return machineCpuUs() - usage([process.pid]).cpuUs;
 }
 
 function chart(series: readonly Series[], where: Circumstances): string {

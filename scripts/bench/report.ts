@@ -1,5 +1,5 @@
 import type { Case } from './cases.ts';
-import { cpuRatio, medianOf, type Series } from './rounds.ts';
+import { cpuRatio, cpuRatioQuartiles, medianOf, type Series } from './rounds.ts';
 import { DIRECT } from './subjects.ts';
 import type { Verdict } from './wanted.ts';
 
@@ -16,8 +16,10 @@ export interface Circumstances {
   /** Load averages over one minute. */
   readonly loadBefore: number;
   readonly loadAfter: number;
-  /** What programs other than the benchmark took of all cores while it ran, 0 to 1. */
-  readonly takenByOthers: number;
+  /** Samples in all, those taken again because other programs ran meanwhile, and those kept although they did. */
+  readonly samples: number;
+  readonly repeated: number;
+  readonly disturbed: number;
   readonly pinned: boolean;
 }
 
@@ -26,6 +28,16 @@ export function tables(series: readonly Series[]): string {
   return casesOf(series)
     .map((one) => `${one.title}; ${one.connections} connections\n${table(series.filter((s) => s.case === one))}`)
     .join('\n');
+}
+
+/** What the first subject costs as a multiple of the second, case by case, as text: median and middle half of the rounds. */
+export function comparison(series: readonly Series[]): string {
+  const lines = casesOf(series).map((one) => {
+    const [own, other] = series.filter((s) => s.case === one) as [Series, Series];
+    const [low, high] = cpuRatioQuartiles(own, other).map((value) => value.toFixed(3)) as [string, string];
+    return `${one.name.padEnd(10)} ×${cpuRatio(own, other).toFixed(3)} of the other's CPU per request (${low} to ${high})`;
+  });
+  return `${lines.join('\n')}\n`;
 }
 
 /** Everything measured, for docs/bench/results.json: medians over the rounds, and ratios as medians of the rounds' ratios. */

@@ -1,7 +1,7 @@
 import type { Case } from './cases.ts';
 import type { Generator } from './generator.ts';
 import { usage } from './processes.ts';
-import { median } from './statistics.ts';
+import { median, quantile } from './statistics.ts';
 import type { Subject } from './subjects.ts';
 
 /** One run of one case through one subject. */
@@ -27,30 +27,61 @@ export interface RoundOptions {
   readonly seconds: number;
   /** Before the first round, s a case. */
   readonly warmUpSeconds: number;
+  /** Spent at most on taking disturbed samples again, s in all. */
+  readonly patienceSeconds: number;
 }
+
+export interface Measured {
+  readonly series: readonly Series[];
+  /** Samples that were taken again, and those that had to be kept although others used the machine meanwhile. */
+  readonly repeated: number;
+  readonly disturbed: number;
+}
+
+/** A sample counts as disturbed where other programs took more than this much of one core. */
+const QUIET = 0.15;
 
 /**
  * Runs every case through every subject, round by round, so that a slow moment of the machine meets all alike. Each round
- * begins with the next subject, so that none profits from its place.
+ * begins with the next subject, so that none profits from its place. `foreignCpuUs` tells what other programs of the machine
+ * have used so far; what they disturb is measured again, as long as patience lasts.
  */
 export async function runRounds(
   generator: Generator,
   cases: readonly Case[],
   subjects: readonly Subject[],
   options: RoundOptions,
-): Promise<Series[]> {
+  foreignCpuUs: () => number,
+): Promise<Measured> {
   const series = cases.flatMap((one) => subjects.map((subject) => ({ case: one, subject, samples: [] as Sample[] })));
   for (const { case: one, subject } of series) await measure(generator, one, subject, options.warmUpSeconds);
+  let patienceMs = options.patienceSeconds * 1_000;
+  let repeated = 0;
+  let disturbed = 0;
+  const measureInQuiet = async (one: Case, subject: Subject): Promise<Sample> => {
+    for (;;) {
+      const [startedAt, before] = [performance.now(), foreignCpuUs()];
+      const sample = await measure(generator, one, subject, options.seconds);
+      const tookMs = performance.now() - startedAt;
+      if (foreignCpuUs() - before <= QUIET * tookMs * 1_000) return sample;
+      if (patienceMs < tookMs) {
+        disturbed += 1;
+        return sample;
+      }
+      patienceMs -= tookMs;
+      repeated += 1;
+    }
+  };
   for (let round = 0; round < options.rounds; round += 1) {
     for (const one of cases) {
       const inTurn = series.filter((entry) => entry.case === one);
       for (let i = 0; i < inTurn.length; i += 1) {
         const entry = inTurn[(i + round) % inTurn.length];
-        entry?.samples.push(await measure(generator, one, entry.subject, options.seconds));
+        entry?.samples.push(await measureInQuiet(one, entry.subject));
       }
     }
   }
-  return series;
+  return { series, repeated, disturbed };
 }
 
 /** The median of one column. */
@@ -61,6 +92,13 @@ export function medianOf(series: Series, column: keyof Sample): number {
 /** The median over the rounds of what `combine` makes of a round's samples of two series, e.g. their ratio. */
 export function medianOfPairs(a: Series, b: Series, combine: (a: Sample, b: Sample) => number): number {
   return median(a.samples.map((sample, round) => combine(sample, b.samples[round] as Sample)));
+}
+
+/** The middle half of the rounds' ratios of CPU per request: what a median may be off by. */
+export function cpuRatioQuartiles(a: Series, b: Series): readonly [number, number] {
+  const ratios = a.samples.map((one, round) => one.cpuUsPerRequest / (b.samples[round] as Sample).cpuUsPerRequest);
+  const ascending = Float64Array.from(ratios).sort();
+  return [quantile(ascending, 0.25), quantile(ascending, 0.75)];
 }
 
 /** CPU per request of `a` as a multiple of that of `b`. */
