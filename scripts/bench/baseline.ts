@@ -21,4 +21,4 @@ const server =
         forwarded.on('error', () => answer.destroy());
         incoming.pipe(forwarded);
       });
-server.listen(Number(listenPort), '127.0.0.1', () => process.stdout.write('ready\n'));
+server.listen(Number(listenPort), '127.0.0.1');

@@ -1,85 +1,184 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
+import type { Case } from './cases.ts';
+import { quantile } from './statistics.ts';
 
+/** One case against one proxy for so long. Latencies in ms, from the sending of a request to the end of its answer. */
 export interface LoadResult {
   readonly requests: number;
   readonly failures: number;
   readonly seconds: number;
-  /** Latency, ms, of every request, ascending. */
-  readonly latenciesMs: Float64Array;
-}
-
-export interface LoadOptions {
-  readonly port: number;
-  readonly connections: number;
-  readonly seconds: number;
-  /** The bytes of one request. */
-  readonly request: string;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n');
-const LENGTH = /\r\ncontent-length: *(\d+)/i;
+const READ_BYTES = 64 * 1024;
+/** A connection that gives no answer for so long after the end of a run has failed. */
+const PATIENCE_MS = 5_000;
 
-/**
- * Closed-loop load: each connection sends its next request when the answer to the last one is complete. Answers must state
- * their Content-Length. Resolves when the time is over and the last answers are in.
- */
-export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const latencies: number[] = [];
-  let failures = 0;
+/** Runs one case against a port of 127.0.0.1; resolves when the time is over and the last answers are in. */
+export async function runLoad(port: number, one: Case, seconds: number): Promise<LoadResult> {
+  const load = new Load(port, one, seconds);
   const startedAt = performance.now();
-  const endsAt = startedAt + options.seconds * 1_000;
-  const worker = () =>
-    new Promise<void>((resolve) => {
-      const socket = connect({ host: '127.0.0.1', port: options.port, noDelay: true });
-      let sentAt = 0;
-      let missing = -1;
-      let seen: Buffer = Buffer.alloc(0);
-      let done = false;
-      const finish = () => {
-        done = true;
-        socket.end();
-        resolve();
-      };
-      const next = () => {
-        if (performance.now() >= endsAt) {
-          finish();
-          return;
-        }
-        sentAt = performance.now();
-        missing = -1;
-        seen = Buffer.alloc(0);
-        socket.write(options.request);
-      };
-      socket.on('connect', next);
-      socket.on('data', (bytes: Buffer) => {
-        if (missing === -1) {
-          seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes]);
-          const end = seen.indexOf(HEAD_END);
-          if (end === -1) return;
-          const head = seen.toString('latin1', 0, end);
-          missing = Number(LENGTH.exec(head)?.[1]) - (seen.length - end - HEAD_END.length);
-          if (!head.startsWith('HTTP/1.1 200')) failures += 1;
-        } else {
-          missing -= bytes.length;
-        }
-        if (missing > 0) return;
-        latencies.push(performance.now() - sentAt);
-        next();
-      });
-      socket.on('error', () => {
-        failures += 1;
-      });
-      socket.on('close', () => {
-        if (!done) failures += 1;
-        resolve();
-      });
-    });
-  await Promise.all(Array.from({ length: options.connections }, worker));
-  const seconds = (performance.now() - startedAt) / 1_000;
-  return { requests: latencies.length, failures, seconds, latenciesMs: Float64Array.from(latencies).sort() };
+  if (one.mode.kind === 'paced') await load.pace(one.mode.perSecond);
+  else await load.runClosed(one.mode.kind === 'close');
+  const ascending = Float64Array.from(load.latenciesMs).sort();
+  return {
+    requests: ascending.length,
+    failures: load.failures,
+    seconds: (performance.now() - startedAt) / 1_000,
+    p50Ms: quantile(ascending, 0.5),
+    p99Ms: quantile(ascending, 0.99),
+  };
 }
 
-/** The value below which `share` (0 to 1) of an ascending list lies. */
-export function quantile(ascending: Float64Array, share: number): number {
-  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN;
+/** One run. All connections read into one buffer: what they say is looked at and forgotten. */
+class Load {
+  readonly latenciesMs: number[] = [];
+  failures = 0;
+  readonly #port: number;
+  readonly #case: Case;
+  readonly #request: Buffer;
+  readonly #endsAt: number;
+  readonly #seconds: number;
+  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+
+  constructor(port: number, one: Case, seconds: number) {
+    this.#port = port;
+    this.#case = one;
+    this.#request = Buffer.from(one.request, 'latin1');
+    this.#seconds = seconds;
+    this.#endsAt = performance.now() + seconds * 1_000;
+  }
+
+  async runClosed(closing: boolean): Promise<void> {
+    const run = closing ? () => this.#oneByOne() : () => this.#keepBusy();
+    await Promise.all(Array.from({ length: this.#case.connections }, run));
+  }
+
+  /** Sends what is due each millisecond on connections that wait for nothing; opens more when there are none. */
+  async pace(perSecond: number): Promise<void> {
+    const idle: Connection[] = [];
+    const all: Connection[] = [];
+    const open = () => {
+      const connection = this.#connect(() => idle.push(connection));
+      all.push(connection);
+      return connection;
+    };
+    for (let i = 0; i < this.#case.connections; i += 1) {
+      const connection = open();
+      await once(connection.socket, 'connect');
+      idle.push(connection);
+    }
+    const startedAt = performance.now();
+    const total = Math.floor(this.#seconds * perSecond);
+    let sent = 0;
+    await new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        const due = Math.min(total, Math.floor(((performance.now() - startedAt) * perSecond) / 1_000));
+        for (; sent < due; sent += 1) (idle.pop() ?? open()).send(this.#request);
+        if (sent < total || (idle.length < all.length && performance.now() < this.#endsAt + PATIENCE_MS)) return;
+        clearInterval(timer);
+        resolve();
+      }, 1);
+    });
+    this.failures += all.length - idle.length;
+    for (const { socket } of all) socket.destroy();
+  }
+
+  /** One connection, one request after the other. */
+  async #keepBusy(): Promise<void> {
+    const connection = this.#connect(() => {
+      if (performance.now() < this.#endsAt) connection.send(this.#request);
+      else connection.socket.destroy();
+    });
+    connection.send(this.#request);
+    await this.#closed(connection);
+  }
+
+  /** One request after the other, each on a connection of its own, which the proxy closes. */
+  async #oneByOne(): Promise<void> {
+    while (performance.now() < this.#endsAt) {
+      const connection = this.#connect(() => {});
+      connection.send(this.#request);
+      await this.#closed(connection);
+    }
+  }
+
+  #connect(onAnswer: () => void): Connection {
+    const { answerBytes } = this.#case;
+    return new Connection(this.#port, this.#buffer, answerBytes, (latencyMs) => {
+      this.latenciesMs.push(latencyMs);
+      onAnswer();
+    });
+  }
+
+  async #closed({ socket, waiting }: Connection): Promise<void> {
+    const timer = setTimeout(() => socket.destroy(), this.#endsAt + PATIENCE_MS - performance.now());
+    await new Promise((resolve) => socket.once('close', resolve));
+    clearTimeout(timer);
+    if (waiting()) this.failures += 1;
+  }
+}
+
+/** Counts an answer's bytes; only its status and where its head ends are looked at. */
+class Connection {
+  readonly socket: Socket;
+  readonly #answerBytes: number;
+  readonly #onAnswer: (latencyMs: number) => void;
+  #sentAt = 0;
+  #head: Buffer | undefined;
+  /** Bytes of the body still to come; -1 before the end of the head, -2 while nothing was asked. */
+  #missing = -2;
+
+  constructor(port: number, buffer: Buffer, answerBytes: number, onAnswer: (latencyMs: number) => void) {
+    this.#answerBytes = answerBytes;
+    this.#onAnswer = onAnswer;
+    const onread: OnReadOpts = {
+      buffer,
+      callback: (length) => {
+        this.#take(buffer.subarray(0, length));
+        return true;
+      },
+    };
+    this.socket = connect({ host: '127.0.0.1', port, noDelay: true, onread });
+    this.socket.on('error', () => {}); // 'close' follows
+  }
+
+  /** Whether an answer is owed. */
+  readonly waiting = (): boolean => this.#missing !== -2;
+
+  send(request: Buffer): void {
+    this.#sentAt = performance.now();
+    this.#missing = -1;
+    this.socket.write(request);
+  }
+
+  #take(bytes: Buffer): void {
+    if (!this.waiting()) this.#fail();
+    else if (this.#missing < 0) this.#takeHead(bytes);
+    else this.#missing -= bytes.length;
+    if (this.#missing !== 0) return;
+    this.#missing = -2;
+    this.#onAnswer(performance.now() - this.#sentAt);
+  }
+
+  #takeHead(bytes: Buffer): void {
+    const all = this.#head === undefined ? bytes : Buffer.concat([this.#head, bytes]);
+    const end = all.indexOf(HEAD_END);
+    if (end === -1) {
+      this.#head = Buffer.from(all);
+      return;
+    }
+    this.#head = undefined;
+    this.#missing = this.#answerBytes - (all.length - end - HEAD_END.length);
+    const isOk = all.toString('latin1', 9, 12) === '200';
+    if (!isOk || this.#missing < 0) this.#fail();
+  }
+
+  #fail(): void {
+    this.#missing = -1;
+    this.socket.destroy();
+  }
 }

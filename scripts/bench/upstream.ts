@@ -1,19 +1,79 @@
-/** The application of the benchmark: answers each request head with 64 bytes, as cheaply as Node can. */
-import { createServer } from 'node:net';
+/**
+ * The application of the benchmark: answers `/<n>` with n bytes, as cheaply as Node can, and drops what is posted. What is
+ * larger than LARGE it gives as fast as it is taken, and takes slowly.
+ */
+import { createServer, type Socket } from 'node:net';
+import { readSlowly } from './slow-reader.ts';
 
-const ANSWER = Buffer.from(
-  `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 64\r\n\r\n${'x'.repeat(64)}`,
-);
 const HEAD_END = Buffer.from('\r\n\r\n');
+const WANTED = /\/(\d{1,10}) HTTP\/1/;
+const LARGE = 16 * 1024 * 1024;
+const PIECE = Buffer.alloc(64 * 1024, 'x');
+const CLOSES = /\r\nconnection: close/i;
+const POSTED = /\r\ncontent-length: *(\d+)/i;
 
-const server = createServer({ noDelay: true }, (socket) => {
+const answers = new Map<string, Buffer>();
+
+function answer(socket: Socket, bytes: string): void {
+  const head = `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${bytes}\r\n\r\n`;
+  let known = answers.get(bytes);
+  if (known === undefined && Number(bytes) > LARGE) {
+    socket.write(head);
+    pour(socket, Number(bytes));
+    return;
+  }
+  if (known === undefined) {
+    known = Buffer.from(head + 'x'.repeat(Number(bytes)));
+    answers.set(bytes, known);
+  }
+  socket.write(known);
+}
+
+function pour(socket: Socket, bytes: number): void {
+  let missing = bytes;
+  let more = true;
+  while (more && missing > 0) {
+    const piece = PIECE.subarray(0, missing);
+    missing -= piece.length;
+    more = socket.write(piece);
+  }
+  if (missing > 0) socket.once('drain', () => pour(socket, missing));
+}
+
+function serve(socket: Socket): void {
+  let unread: Buffer | undefined;
+  let wanted = '0';
+  let posted = 0;
+  let closes = false;
+  let slowDown: ((bytes: number) => void) | undefined;
   socket.on('data', (bytes: Buffer) => {
-    let at = bytes.indexOf(HEAD_END);
-    while (at !== -1) {
-      socket.write(ANSWER);
-      at = bytes.indexOf(HEAD_END, at + HEAD_END.length);
+    const all = unread === undefined ? bytes : Buffer.concat([unread, bytes]);
+    unread = undefined;
+    let at = 0;
+    while (at < all.length) {
+      if (posted === 0) {
+        const end = all.indexOf(HEAD_END, at);
+        if (end === -1) {
+          unread = all.subarray(at);
+          return;
+        }
+        const head = all.toString('latin1', at, end);
+        wanted = WANTED.exec(head)?.[1] ?? '0';
+        closes = CLOSES.test(head);
+        posted = head.startsWith('POST') ? Number(POSTED.exec(head)?.[1] ?? 0) : 0;
+        if (posted > LARGE) slowDown = readSlowly(socket);
+        at = end + HEAD_END.length;
+      }
+      const taken = Math.min(posted, all.length - at);
+      posted -= taken;
+      at += taken;
+      slowDown?.(taken);
+      if (posted > 0) continue;
+      answer(socket, wanted);
+      if (closes) socket.end();
     }
   });
   socket.on('error', () => socket.destroy());
-});
-server.listen(Number(process.argv[2]), '127.0.0.1', () => process.stdout.write('ready\n'));
+}
+
+createServer({ noDelay: true }, serve).listen(Number(process.argv[2]), '127.0.0.1');

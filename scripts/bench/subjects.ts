@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { C_PROXIES } from './c-proxies.ts';
+import { buildDaemon, startDaemon } from './daemon.ts';
+import { freePorts, LOAD_CPU, PROXY_CPU, type Processes } from './processes.ts';
+
+/** Something that the same requests are sent through. */
+export interface Subject {
+  readonly name: string;
+  readonly port: number;
+  /** Of the processes that the request passes; none for the way without a proxy. */
+  readonly pids: readonly number[];
+}
+
+export const ONE_HOP = 'nodemesh, one hop';
+export const TWO_HOPS = 'nodemesh, two hops';
+export const OTHER_TREE = 'nodemesh, other tree';
+export const DIRECT = 'no proxy';
+
+/** Starts the application and everything that is compared. `missing` are packages that the machine lacks; they are left out. */
+export async function startAll(
+  processes: Processes,
+  dir: string,
+  root: string,
+): Promise<{ subjects: Subject[]; missing: string[] }> {
+  const upstreamPort = await startUpstream(processes);
+  const main = buildDaemon(root);
+  const subjects = [
+    await oneHop(processes, dir, main, upstreamPort),
+    await twoHops(processes, dir, main, upstreamPort),
+  ];
+  for (const proxy of C_PROXIES.filter((one) => one.installed)) {
+    const [port = 0] = await freePorts(1);
+    const [command, ...args] = proxy.command(dir, port, upstreamPort);
+    const pid = await processes.listening(processes.start(command, args, { cpu: PROXY_CPU }), port);
+    subjects.push({ name: proxy.name, port, pids: [pid] });
+  }
+  for (const [kind, name] of BASELINES) {
+    const [port = 0] = await freePorts(1);
+    const args = [join(import.meta.dirname, 'baseline.ts'), kind, String(port), String(upstreamPort)];
+    const pid = await processes.listening(processes.start(process.execPath, args, { cpu: PROXY_CPU }), port);
+    subjects.push({ name, port, pids: [pid] });
+  }
+  subjects.push({ name: DIRECT, port: upstreamPort, pids: [] });
+  return { subjects, missing: C_PROXIES.filter((one) => !one.installed).map((one) => one.package) };
+}
+
+/** Starts the application, this tree's daemon and that of another. */
+export async function startBoth(
+  processes: Processes,
+  dir: string,
+  root: string,
+  otherRoot: string,
+): Promise<Subject[]> {
+  const upstreamPort = await startUpstream(processes);
+  const own = await oneHop(processes, dir, buildDaemon(root), upstreamPort);
+  const other = await oneHop(processes, dir, buildDaemon(otherRoot), upstreamPort);
+  return [own, { ...other, name: OTHER_TREE }];
+}
+
+/** Starts the application and so many daemons of one kind. */
+export async function startUpstreamAnd(
+  count: number,
+  processes: Processes,
+  dir: string,
+  root: string,
+): Promise<Subject[]> {
+  const upstreamPort = await startUpstream(processes);
+  const main = buildDaemon(root);
+  return Promise.all(Array.from({ length: count }, () => oneHop(processes, dir, main, upstreamPort)));
+}
+
+const BASELINES = [
+  ['node', 'node:http + Agent'],
+  ['http-proxy', 'http-proxy'],
+] as const;
+
+async function startUpstream(processes: Processes): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  const args = [join(import.meta.dirname, 'upstream.ts'), String(port)];
+  await processes.listening(processes.start(process.execPath, args, { cpu: LOAD_CPU }), port);
+  return port;
+}
+
+async function oneHop(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
+  const [port = 0, adminPort = 0] = await freePorts(2);
+  const pid = await startDaemon(processes, main, { dir, router: 'outgoing', port, adminPort, webPort });
+  return { name: ONE_HOP, port, pids: [pid] };
+}
+
+async function twoHops(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
+  const [port = 0, adminPort = 0, second = 0, secondAdmin = 0] = await freePorts(4);
+  const incoming = { dir, router: 'incoming', port: second, adminPort: secondAdmin, webPort } as const;
+  const outgoing = { dir, router: 'outgoing', port, adminPort, webPort: second } as const;
+  const pids = [await startDaemon(processes, main, incoming), await startDaemon(processes, main, outgoing)];
+  return { name: TWO_HOPS, port, pids };
+}
