@@ -200,7 +200,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       return undefined;
     }
     if (head.status < 200) {
-      sink.onInformation(head);
+      if (!sink.onInformation(head)) this.#socket.pause();
       return found.bodyOffset;
     }
     this.#keepAlive = head.keepAlive;

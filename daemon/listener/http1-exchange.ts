@@ -107,10 +107,10 @@ export class Http1Exchange implements Exchange {
     this.#sink.end(this.#body.trailers);
   }
 
-  inform(status: number, reason: string, fieldLines: string): void {
-    if (this.request.minorVersion === 0 || this.#answered) return;
+  inform(status: number, reason: string, fieldLines: string): boolean {
+    if (this.request.minorVersion === 0 || this.#answered) return true;
     if (status === 100) this.#continued = true;
-    this.#connection.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
+    return this.#connection.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
   }
 
   respond(answer: Answer): void {

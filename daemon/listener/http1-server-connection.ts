@@ -153,8 +153,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   #continue(): void {
     const waiting = this.#unread;
     this.#unread = undefined;
+    this.socket.resume(); // before what waits is read, which may pause it again
     if (waiting !== undefined) this.#consume(waiting);
-    if (this.#exchange === undefined || !this.#exchange.bodyComplete) this.socket.resume();
   }
 
   readonly #onDrain = (): void => this.#exchange?.watcher.onCallerWritable();

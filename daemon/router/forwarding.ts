@@ -115,8 +115,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   // The answer.
 
-  onInformation(head: ResponseHead): void {
-    this.#exchange.inform(head.status, head.reason, this.#answerLines(head));
+  onInformation(head: ResponseHead): boolean {
+    return this.#exchange.inform(head.status, head.reason, this.#answerLines(head));
   }
 
   get asksForTunnel(): boolean {

@@ -108,6 +108,18 @@ describe('how requests reach the application', () => {
   );
 
   onEveryPath(
+    'an Upgrade to nothing is none',
+    `GET / HTTP/1.1\r\n${HOST}Connection: Upgrade, close\r\nUpgrade: ,\r\n\r\n`,
+    (got) => assert.deepEqual(fieldsOf(got), ['Host: web.shop']),
+  );
+
+  onEveryPath(
+    'a no-break space is no blank',
+    `GET / HTTP/1.1\r\n${HOST}Connection: close, \xa0X-Kept\r\nX-Kept: 1\r\n\r\n`,
+    (got) => assert.deepEqual(fieldsOf(got), ['Host: web.shop', 'X-Kept: 1']),
+  );
+
+  onEveryPath(
     'Connection takes away what is of this hop, and nothing that says who speaks, or how long',
     `POST / HTTP/1.1\r\n${HOST}Connection: close, X-Hop, Host, Content-Length, Authorization, Cookie, Forwarded, X-Forwarded-For, Content-Type, Via, Expect, mesh-endpoint, mesh-service\r\nX-Hop: 1\r\nContent-Length: 2\r\nAuthorization: a\r\nCookie: b\r\nForwarded: for=c\r\nX-Forwarded-For: d\r\nContent-Type: text/e\r\nKeep-Alive: 5\r\nProxy-Connection: close\r\nProxy-Authorization: Basic eDp5\r\n\r\nhi`,
     (got) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, mock, test } from 'node:test';
+import { Http1ClientConnection } from '../../daemon/client/http1-client-connection.ts';
 import type { Exchange } from '../../daemon/http/exchange.ts';
 import { NO_BODY } from '../../daemon/http/message-head.ts';
 import { type ConnectionHost, Http1ServerConnection } from '../../daemon/listener/http1-server-connection.ts';
@@ -9,6 +10,8 @@ import { DirectSocket } from '../support/codec-readers.ts';
 import { splitAnswers } from '../support/raw-http.ts';
 
 const MINUTE = 60_000;
+const CALLER = { address: '127.0.0.1', port: 1 };
+const HOST: Omit<ConnectionHost, 'handle'> = { draining: false, now: () => 0, onClosed() {}, onRefused() {} };
 
 /** One accepted connection whose only request has arrived as far as it has been sent. */
 interface Held {
@@ -39,12 +42,7 @@ describe('a body that stalls', () => {
     let count = 0;
     let waiting: { bytes: number; resolve: () => void } | undefined;
     const host: ConnectionHost = {
-      draining: false,
-      now: () => 0,
-      onClosed() {},
-      admit: () => undefined,
-      release() {},
-      refusalLines: () => '',
+      ...HOST,
       onRefused: ({ code }) => refused.push(code),
       handle(exchange) {
         exchange.watcher = { onCallerGone: gone.resolve, onCallerWritable() {} };
@@ -56,7 +54,7 @@ describe('a body that stalls', () => {
     caller.on('error', () => {});
     caller.write(bytes);
     const [socket] = await accepted;
-    const connection = new Http1ServerConnection(socket, { address: '127.0.0.1', port: 1 }, host);
+    const connection = new Http1ServerConnection(socket, CALLER, host);
     const exchange = await arrived.promise;
     const held: Held = {
       caller,
@@ -178,28 +176,56 @@ describe('a body that stalls', () => {
   });
 });
 
+test('interim answers without end are held back like any other', () => {
+  const [callerSide, appSide] = [new DirectSocket(), new DirectSocket()];
+  const app = new Http1ClientConnection(
+    { ip: '127.0.0.1', port: 1 },
+    { now: () => 0, onIdle() {}, onGone() {} },
+    appSide.asSocket(),
+  );
+  new Http1ServerConnection(callerSide.asSocket(), CALLER, {
+    ...HOST,
+    handle(exchange) {
+      exchange.watcher = { onCallerGone() {}, onCallerWritable: () => app.resume() };
+      exchange.readBody({ write: () => true, end() {} });
+      app.send('GET', 'GET / HTTP/1.1\r\n', NO_BODY, {
+        asksForTunnel: false,
+        onInformation: ({ status, reason }) => exchange.inform(status, reason, ''),
+        onTunnel() {},
+        onAnswer() {},
+        onAnswerData: () => true,
+        onAnswerEnd() {},
+        onReadDone() {},
+        onUpstreamWritable() {},
+        onUpstreamError() {},
+      });
+    },
+  });
+  callerSide.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\n\r\n')]);
+  const hints = Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n');
+  appSide.deliver([hints]);
+  assert.equal(appSide.paused, false);
+  callerSide.full = true;
+  appSide.deliver([hints]);
+  assert.equal(appSide.paused, true);
+  callerSide.full = false;
+  callerSide.emit('drain');
+  assert.equal(appSide.paused, false);
+  assert.equal(callerSide.written, 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(2));
+});
+
 test('an answer that ends its connection is never cut for a caller that reads slowly', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const socket = new DirectSocket();
     let exchange: Exchange | undefined;
-    new Http1ServerConnection(
-      socket.asSocket(),
-      { address: '127.0.0.1', port: 1 },
-      {
-        draining: false,
-        now: () => 0,
-        onClosed() {},
-        admit: () => undefined,
-        release() {},
-        refusalLines: () => '',
-        onRefused() {},
-        handle(one) {
-          exchange = one;
-          one.readBody({ write: () => true, end() {} });
-        },
+    new Http1ServerConnection(socket.asSocket(), CALLER, {
+      ...HOST,
+      handle(one) {
+        exchange = one;
+        one.readBody({ write: () => true, end() {} });
       },
-    );
+    });
     socket.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n')]);
     exchange?.respond({ status: 200, reason: 'OK', fieldLines: '', framing: { kind: 'length', length: 4 } });
     exchange?.writeBody(Buffer.from('slow'));

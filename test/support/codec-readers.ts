@@ -35,6 +35,9 @@ export class DirectSocket extends EventEmitter {
   destroyed = false;
   readonly writable = true;
   written = '';
+  /** Whether the other side takes nothing more for now. */
+  full = false;
+  paused = false;
 
   asSocket(): Socket {
     return this as unknown as Socket;
@@ -42,7 +45,7 @@ export class DirectSocket extends EventEmitter {
 
   write(bytes: string | Buffer): boolean {
     this.written += typeof bytes === 'string' ? bytes : bytes.toString('latin1');
-    return true;
+    return !this.full;
   }
 
   /** What the codec wants done once all that was written is out; the test does it. */
@@ -52,8 +55,14 @@ export class DirectSocket extends EventEmitter {
     this.onFinished = onFinished;
   }
 
-  pause(): void {}
-  resume(): void {}
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
   cork(): void {}
   uncork(): void {}
 
@@ -175,6 +184,7 @@ export function readResponse(
     },
     onInformation(head) {
       reading.messages.push(responseMessage(head, true));
+      return true;
     },
     onAnswer(head) {
       reading.messages.push(responseMessage(head, false));
