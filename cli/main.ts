@@ -16,9 +16,16 @@ const [name, ...rest] = process.argv.slice(2);
 if (name === undefined || name === 'help' || name === '--help') {
   process.stdout.write(USAGE);
 } else if (Object.hasOwn(COMMANDS, name)) {
-  const command = await COMMANDS[name]?.();
+  const command = await COMMANDS[name]?.().catch(explainMissing);
   await command?.main(rest);
 } else {
   process.stderr.write(`nodemesh: there is no command "${name}"\n\n${USAGE}`);
   process.exitCode = 2;
+}
+
+/** The image holds no playground: it runs from the sources. */
+function explainMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+  process.stderr.write(`nodemesh: "${name}" is not part of this build; run it from the source tree (npm start)\n`);
+  process.exitCode = 1;
 }

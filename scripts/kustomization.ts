@@ -10,13 +10,16 @@ const HEADER = `# The whole of nodemesh in one file: kubectl apply -f nodemesh.y
 interface Kustomization {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly namespace: string;
   readonly resources: readonly string[];
-  readonly configMapGenerator: readonly { readonly name: string; readonly files: readonly string[] }[];
+  readonly configMapGenerator: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    readonly files: readonly string[];
+  }[];
   readonly generatorOptions: { readonly disableNameSuffixHash: true };
 }
 
-const KNOWN_KEYS = ['apiVersion', 'kind', 'namespace', 'resources', 'configMapGenerator', 'generatorOptions'];
+const KNOWN_KEYS = ['apiVersion', 'kind', 'resources', 'configMapGenerator', 'generatorOptions'];
 
 /**
  * Renders the kustomization in `directory` to one YAML text: the listed files as they stand, and the generated ConfigMaps
@@ -34,23 +37,19 @@ export async function renderKustomization(directory: string): Promise<string> {
     kustomization.resources.map((file) => readFile(join(directory, file), 'utf8')),
   );
   const configMaps = await Promise.all(
-    kustomization.configMapGenerator.map((generator) => configMap(directory, kustomization.namespace, generator)),
+    kustomization.configMapGenerator.map((generator) => configMap(directory, generator)),
   );
   return HEADER + [first, ...configMaps, ...others].map((text) => `---\n${text.trimEnd()}\n`).join('');
 }
 
-async function configMap(
-  directory: string,
-  namespace: string,
-  generator: Kustomization['configMapGenerator'][number],
-): Promise<string> {
+async function configMap(directory: string, generator: Kustomization['configMapGenerator'][number]): Promise<string> {
   const entries = generator.files.map(async (entry): Promise<[string, string]> => {
     const [key = '', file = ''] = entry.split('=');
     return [key, await readFile(join(directory, file), 'utf8')];
   });
   const data = Object.fromEntries(await Promise.all(entries));
   return stringify(
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: generator.name, namespace }, data },
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: generator.name, namespace: generator.namespace }, data },
     { lineWidth: 0, blockQuote: 'literal' },
   );
 }

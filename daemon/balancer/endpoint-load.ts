@@ -1,6 +1,8 @@
 import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
 import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
 
+/** A request under way counts at least this, so that one that hangs shows. */
+const LEAST_MS = 1;
 /** What a failure counts as, so that an endpoint that fails fast does not attract traffic. */
 const FAILURE_MS = 1_000;
 /** Load of an endpoint that has never answered and is being asked: it gets one request, and no more before the answer. */
@@ -28,10 +30,13 @@ export class EndpointLoad {
     this.#latency = new LatencyAverage(options.decayTimeMs);
   }
 
-  /** Expected time of one more request, in arbitrary units: latency × (requests under way + 1) (linkerd's ewma balancer). */
+  /**
+   * Expected time of one more request, ms: latency × (requests under way + 1) (linkerd's ewma balancer), and the floor: of fast
+   * endpoints a few requests more or less say nothing, and the nearer ones have fewer under way by being nearer alone.
+   */
   load(now: number): number {
     if (!this.#proven) return this.outstanding === 0 ? 0 : UNPROVEN + this.outstanding;
-    return (FLOOR_MS + this.#latency.value(now)) * (this.outstanding + 1);
+    return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now)) * (this.outstanding + 1);
   }
 
   begin(): void {

@@ -12,7 +12,7 @@ export interface Balanced {
 
 /** As often as linkerd draws again where both drawn are out (`maxEffort`). */
 export const MAX_EFFORT = 5;
-/** Loads nearer to each other than this are alike: requests under way decide, then chance. */
+/** Loads nearer to each other than this are alike: chance decides. */
 const ALIKE = 1.5;
 /** How much the odds go with the loads beyond that: one of twice the load still gets a ninth of the draws of the two. */
 const ODDS_EXPONENT = 3;
@@ -63,7 +63,7 @@ export function pickTwoChoices<Member extends Balanced>(
 export function byLoad(a: Balanced, b: Balanced, now: number, random: () => number): Balanced {
   const loadA = a.load(now);
   const loadB = b.load(now);
-  if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return b.outstanding < a.outstanding ? b : a;
+  if (loadB * ALIKE >= loadA && loadA * ALIKE >= loadB) return a; // the first drawn of the two, which is chance
   const forA = loadB ** ODDS_EXPONENT;
   const forB = loadA ** ODDS_EXPONENT;
   return random() * (forA + forB) < forA ? a : b;

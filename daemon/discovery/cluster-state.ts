@@ -22,6 +22,7 @@ export class ClusterState {
   readonly #localPods = new Map<string, Pod>();
   readonly #podWaiters = new Set<() => void>();
   #servicesVersion = 0;
+  #readinessDoubted = false;
   #lastVersion = 0;
   readonly #nextVersion = (): number => {
     this.#lastVersion += 1;
@@ -31,6 +32,20 @@ export class ClusterState {
   /** Changes whenever a name may mean another Service or port than before. */
   get servicesVersion(): number {
     return this.#servicesVersion;
+  }
+
+  /**
+   * Whether what is said of readiness may be wrong: while the API server is away kubelets cannot renew their leases, and
+   * when it is back it takes every pod for not ready until they have.
+   */
+  get readinessDoubted(): boolean {
+    return this.#readinessDoubted;
+  }
+
+  set readinessDoubted(doubted: boolean) {
+    if (doubted === this.#readinessDoubted) return;
+    this.#readinessDoubted = doubted;
+    for (const entry of this.#entries.values()) entry.touch();
   }
 
   /** By `namespace/name`. */

@@ -1,5 +1,6 @@
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
 import { discoverEndpointsResource } from '../../lib/kubernetes/discovery.ts';
+import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { Reflector, type ReflectorOptions } from '../../lib/kubernetes/reflector.ts';
 import { trimService } from '../../lib/kubernetes/service.ts';
@@ -10,6 +11,10 @@ import type { Readiness } from '../../lib/readiness.ts';
 import type { ClusterState } from './cluster-state.ts';
 
 const BACKOFF = { minMs: 800, maxMs: 10_000 };
+/** How often the endpoints' watch is looked at. */
+const DOUBT_CHECK_MS = 1_000;
+/** After an outage readiness is doubted for this long: kubelets renew every 10 s, and node controllers look every 5 s. */
+const DOUBT_MS = 60_000;
 const WAITING = 'the first list has not been read yet';
 
 export interface ClusterWatchOptions {
@@ -36,6 +41,9 @@ export class ClusterWatch {
   #retry: NodeJS.Timeout | undefined;
   #unread = new Set(['services', 'endpoints', 'pods']);
   #failure = 'not asked yet';
+  #endpoints: Reflector<PublishedGroups> | undefined;
+  #doubtUntil = Number.NEGATIVE_INFINITY;
+  #doubtCheck: NodeJS.Timeout | undefined;
 
   constructor(options: ClusterWatchOptions) {
     this.#options = options;
@@ -56,11 +64,14 @@ export class ClusterWatch {
     readiness.block('kubernetes', () => this.#failure);
     for (const name of this.#unread) readiness.block(name, WAITING);
     this.#begin(0);
+    this.#doubtCheck = setInterval(() => this.#checkDoubt(), DOUBT_CHECK_MS);
+    this.#doubtCheck.unref();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
+    clearInterval(this.#doubtCheck);
     await Promise.all(this.#stops.map((stop) => stop()));
   }
 
@@ -81,7 +92,7 @@ export class ClusterWatch {
     }
     const { path, trim } = await discoverEndpointsResource(this.#api);
     if (this.#stopped) return;
-    this.#watch(this.#api, 'endpoints', { path }, trim, (changes) => state.applyEndpoints(changes));
+    this.#endpoints = this.#watch(this.#api, 'endpoints', { path }, trim, (changes) => state.applyEndpoints(changes));
     readiness.clear('kubernetes');
   }
 
@@ -100,7 +111,7 @@ export class ClusterWatch {
     resource: ReflectorOptions<T>['resource'],
     trim: ReflectorOptions<T>['trim'],
     apply: (changes: readonly ObjectChange<T>[]) => void,
-  ): void {
+  ): Reflector<T> {
     const { readiness, metrics, log, now, random } = this.#options;
     const reflector = new Reflector<T>({ api, resource, trim, metrics, log, now, random });
     reflector.onChange(apply);
@@ -114,5 +125,12 @@ export class ClusterWatch {
     );
     this.#stops.push(() => reflector.stop());
     reflector.start();
+    return reflector;
+  }
+
+  #checkDoubt(): void {
+    const { now, state } = this.#options;
+    if (this.#endpoints?.synced === true && this.#endpoints.failure !== undefined) this.#doubtUntil = now() + DOUBT_MS;
+    state.readinessDoubted = now() < this.#doubtUntil;
   }
 }

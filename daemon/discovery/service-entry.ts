@@ -1,4 +1,4 @@
-import type { EndpointGroup } from '../../lib/kubernetes/endpoints.ts';
+import type { EndpointAddress, EndpointGroup } from '../../lib/kubernetes/endpoints.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { Endpoint } from '../naming/endpoint.ts';
 import { endpointKey } from '../naming/endpoint.ts';
@@ -42,7 +42,7 @@ export class ServiceEntry {
   }
 
   /**
-   * Whether an address of this Service's pods on `nodeName` may still be sent to; `port` only where it must be one that the
+   * Whether an address of this Service's pods on `nodeName` may still be sent to: readiness was the sender's to judge; `port` only where it must be one that the
    * Service declares. What an incoming router checks a peer's choice against.
    */
   serves(ip: string, port: number | undefined, nodeName: string): boolean {
@@ -50,43 +50,63 @@ export class ServiceEntry {
       for (const group of groups) {
         if (port !== undefined && !group.ports.some((declared) => declared.port === port)) continue;
         const address = group.addresses.find((candidate) => candidate.ip === ip);
-        if (address !== undefined && address.nodeName === nodeName && (address.ready || address.serving)) return true;
+        const leaving = address?.terminating === true && !address.serving;
+        if (address !== undefined && address.nodeName === nodeName && !leaving) return true;
       }
     }
     return false;
   }
 
-  /** The addresses that may be sent to now, for one port and, if given, one pod hostname. */
-  endpoints(port: PortChoice, hostname: string | undefined): readonly Endpoint[] {
-    return readyEndpoints([...this.#groups.values()].flat(), port, hostname);
+  /** Gives it a new version, so that its endpoints are asked for again. */
+  touch(): void {
+    this.version = this.#nextVersion();
+  }
+
+  /** The addresses that may be sent to now, for one port and, if given, one pod hostname. See readyEndpoints. */
+  endpoints(port: PortChoice, hostname: string | undefined, doubted: boolean): readonly Endpoint[] {
+    return readyEndpoints([...this.#groups.values()].flat(), port, hostname, doubted);
   }
 }
 
 /**
  * The endpoints of a port that may be sent to: the ready ones that are not terminating; where there are none, those that
- * terminate but still serve (kube-proxy's rule, KEP-1669). One per address and port; of pods with two families, IPv4.
+ * terminate but still serve (kube-proxy's rule, KEP-1669); and where readiness is `doubted`, those that are said not to be
+ * ready rather than none. One per address and port; of pods with two families, IPv4.
  */
 export function readyEndpoints(
   groups: readonly EndpointGroup[],
   port: PortChoice,
   hostname: string | undefined,
+  doubted: boolean,
 ): readonly Endpoint[] {
   const ready = new Map<string, Endpoint>();
   const draining = new Map<string, Endpoint>();
+  const unready = new Map<string, Endpoint>();
   for (const group of groups) {
     const number = portNumber(group, port);
     if (number === undefined) continue;
     for (const address of group.addresses) {
       if (hostname !== undefined && address.hostname !== hostname && address.pod !== hostname) continue;
-      const chosen =
-        address.ready && !address.terminating ? ready : address.serving && address.terminating ? draining : undefined;
+      const chosen = tierOf(address, { ready, draining, unready });
       if (chosen === undefined) continue;
       const { ip, nodeName, pod, zone } = address;
       const endpoint = { ip, port: number, nodeName, pod, hostname: address.hostname, zone };
       chosen.set(endpointKey(endpoint), endpoint);
     }
   }
-  return oneFamily([...(ready.size > 0 ? ready : draining).values()]);
+  const last = doubted && draining.size === 0 ? unready : draining;
+  return oneFamily([...(ready.size > 0 ? ready : last).values()]);
+}
+
+interface Tiers<T> {
+  readonly ready: T;
+  readonly draining: T;
+  readonly unready: T;
+}
+
+function tierOf<T>(address: EndpointAddress, tiers: Tiers<T>): T | undefined {
+  if (!address.terminating) return address.ready ? tiers.ready : tiers.unready;
+  return address.serving ? tiers.draining : undefined;
 }
 
 function portNumber(group: EndpointGroup, choice: PortChoice): number | undefined {

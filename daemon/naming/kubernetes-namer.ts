@@ -67,7 +67,7 @@ class ServiceBinding implements Binding {
     const version = entry?.version ?? 0;
     if (version !== this.#seenVersion) {
       this.#seenVersion = version;
-      this.#endpoints = entry?.endpoints(this.#port, this.#hostname) ?? [];
+      this.#endpoints = entry?.endpoints(this.#port, this.#hostname, this.#state.readinessDoubted) ?? [];
     }
     return this.#endpoints;
   }

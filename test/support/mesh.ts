@@ -29,8 +29,15 @@ export class TestMesh {
     this.#dir = dir;
   }
 
-  /** Starts the API and one daemon a node, and waits until all are ready and know each other. */
-  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean): Promise<TestMesh> {
+  /**
+   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
+   * incoming routers' servers (flow style YAML).
+   */
+  static async start(
+    nodes: Readonly<Record<string, string>>,
+    endpointSlices: boolean,
+    incomingKeys = '',
+  ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
@@ -38,7 +45,7 @@ export class TestMesh {
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     }
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
-    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp);
+    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp, incomingKeys);
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -54,7 +61,7 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string): Promise<void> {
+  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string): Promise<void> {
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
 routers:
@@ -70,7 +77,7 @@ routers:
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
-  servers: [{port: 0, ip: node}]
+  servers: [{port: 0, ip: node, ${incomingKeys}}]
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },

@@ -103,15 +103,19 @@ describe('endpoints of a Service', () => {
   const group = (...addresses: EndpointAddress[]) => [
     { ports: [{ name: 'http', port: 80, appProtocol: undefined }], addresses },
   ];
-  const ips = (addresses: EndpointAddress[]) =>
-    readyEndpoints(group(...addresses), { kind: 'named', name: 'http' }, undefined).map(({ ip }) => ip);
+  const ips = (addresses: EndpointAddress[], doubted = false) =>
+    readyEndpoints(group(...addresses), { kind: 'named', name: 'http' }, undefined, doubted).map(({ ip }) => ip);
 
   test('the ready ones; where there are none, those that terminate but still serve', () => {
     const draining = address('10.0.0.2', { ready: false, serving: true, terminating: true });
     const gone = address('10.0.0.3', { ready: false, serving: false, terminating: true });
     assert.deepEqual(ips([address('10.0.0.1'), draining, gone]), ['10.0.0.1']);
     assert.deepEqual(ips([draining, gone]), ['10.0.0.2']);
-    assert.deepEqual(ips([address('10.0.0.4', { ready: false, serving: false })]), []);
+    const unready = address('10.0.0.4', { ready: false, serving: false });
+    assert.deepEqual(ips([unready]), []);
+    assert.deepEqual(ips([unready, draining], true), ['10.0.0.2']);
+    assert.deepEqual(ips([unready, gone], true), ['10.0.0.4']);
+    assert.deepEqual(ips([address('10.0.0.1'), unready], true), ['10.0.0.1']);
   });
 
   test('a pod with an address of each family counts once', () => {

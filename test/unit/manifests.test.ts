@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse, parseAllDocuments } from 'yaml';
+import { parseDaemonConfig } from '../../daemon/config.ts';
+import { renderKustomization } from '../../scripts/kustomization.ts';
+import { parseWebhookConfig } from '../../webhook/config.ts';
+
+const MANIFESTS = fileURLToPath(new URL('../../manifests/', import.meta.url));
+const read = (file: string) => readFileSync(MANIFESTS + file, 'utf8');
+
+interface Requirement {
+  readonly key: string;
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  readonly values?: readonly string[];
+}
+interface Selector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly Requirement[];
+}
+interface Probe {
+  readonly httpGet: { readonly path: string; readonly port: number | string; readonly host?: string };
+}
+interface Container {
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly env?: readonly { readonly name: string }[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number; readonly hostPort?: number }[];
+  readonly readinessProbe: Probe;
+  readonly livenessProbe?: Probe;
+  readonly securityContext: {
+    readonly allowPrivilegeEscalation: boolean;
+    readonly readOnlyRootFilesystem: boolean;
+    readonly capabilities: { readonly drop: readonly string[] };
+  };
+}
+interface PodSpec {
+  readonly hostNetwork?: boolean;
+  readonly tolerations?: readonly object[];
+  readonly priorityClassName?: string;
+  readonly securityContext: { readonly runAsNonRoot: boolean; readonly seccompProfile: { readonly type: string } };
+  readonly containers: readonly Container[];
+}
+/** The fields that these tests look at, of any kind. */
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly spec?: {
+    readonly replicas?: number;
+    readonly clusterIP?: string;
+    readonly ports?: readonly { readonly name: string; readonly port: number; readonly targetPort: number | string }[];
+    readonly template?: { readonly metadata: { readonly labels: Record<string, string> }; readonly spec: PodSpec };
+  };
+  readonly rules?: readonly {
+    readonly resources: readonly string[];
+    readonly verbs: readonly string[];
+    readonly resourceNames?: readonly string[];
+  }[];
+  readonly webhooks?: readonly {
+    readonly name: string;
+    readonly namespaceSelector: Selector;
+    readonly objectSelector?: Selector;
+    readonly clientConfig: object;
+    readonly failurePolicy: string;
+    readonly rules: readonly { readonly operations: readonly string[]; readonly resources: readonly string[] }[];
+  }[];
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+const manifestsIn = (text: string): Manifest[] => parseAllDocuments(text).map((document) => document.toJS());
+const installed = manifestsIn(read('nodemesh.yaml'));
+const helloWorld = manifestsIn(read('examples/hello-world.yaml'));
+
+function find(kind: string, name: string): Manifest {
+  const found = installed.find((object) => object.kind === kind && object.metadata.name === name);
+  assert.ok(found, `${kind} ${name} is missing`);
+  return found;
+}
+
+/** Label selectors as the API server reads them: NotIn and DoesNotExist also match where the key is absent. */
+function matches(selector: Selector | undefined, labels: Readonly<Record<string, string>>): boolean {
+  const named = Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
+  const expressed = (selector?.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
+    const value = labels[key];
+    if (operator === 'Exists') return value !== undefined;
+    if (operator === 'DoesNotExist') return value === undefined;
+    const listed = value !== undefined && values.includes(value);
+    return operator === 'In' ? listed : !listed;
+  });
+  return named && expressed;
+}
+
+describe('the manifests', () => {
+  it('are in nodemesh.yaml as the kustomization renders them', async () => {
+    assert.equal(read('nodemesh.yaml'), await renderKustomization(MANIFESTS), 'run `npm run render`');
+  });
+
+  it('list the same in manifests/ and in manifests/base/', () => {
+    const root = parse(read('kustomization.yaml').replaceAll('base/', ''));
+    assert.deepEqual(parse(read('base/kustomization.yaml')), root);
+  });
+
+  it('leave no file of the base out but the disruption budget, whose version no cluster-independent text can have', () => {
+    const listed: string[] = parse(read('base/kustomization.yaml')).resources;
+    const files = readdirSync(`${MANIFESTS}base`, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.yaml') && file !== 'kustomization.yaml' && !file.startsWith('config/'))
+      .sort();
+    assert.deepEqual([...listed, 'webhook/pod-disruption-budget.yaml'].sort(), files);
+  });
+
+  it('have the names that everything else relies on', () => {
+    for (const [kind, name] of [
+      ['Namespace', 'nodemesh'],
+      ['ConfigMap', 'nodemesh-config'],
+      ['Deployment', 'nodemesh-webhook'],
+      ['Service', 'nodemesh-webhook'],
+      ['ServiceAccount', 'nodemesh-webhook'],
+      ['MutatingWebhookConfiguration', 'nodemesh'],
+      ['DaemonSet', 'nodemesh-daemon'],
+      ['Service', 'nodemesh-daemon'],
+      ['ServiceAccount', 'nodemesh-daemon'],
+    ] as const) {
+      find(kind, name);
+    }
+    const clusterScoped = ['Namespace', 'ClusterRole', 'ClusterRoleBinding', 'MutatingWebhookConfiguration'];
+    for (const { kind, metadata } of installed) {
+      assert.equal(
+        metadata.namespace,
+        clusterScoped.includes(kind) ? undefined : 'nodemesh',
+        `${kind} ${metadata.name}`,
+      );
+    }
+  });
+
+  it('never hold a caBundle, which applying them again would wipe', () => {
+    for (const { clientConfig } of find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? []) {
+      assert.deepEqual(Object.keys(clientConfig), ['service']);
+    }
+  });
+
+  it('send a pod to at most one webhook entry, and one of the mesh itself to none', () => {
+    const entries = find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? [];
+    const names = (namespace: string, inject: string | undefined, pod: Readonly<Record<string, string>>) => {
+      const labels = {
+        'kubernetes.io/metadata.name': namespace,
+        ...(inject === undefined ? {} : { 'mesh-inject': inject }),
+      };
+      return entries
+        .filter((entry) => matches(entry.namespaceSelector, labels) && matches(entry.objectSelector, pod))
+        .map((entry) => entry.name);
+    };
+    for (const pod of [{}, { 'mesh-inject': 'enabled' }, { 'mesh-inject': 'disabled' }]) {
+      assert.deepEqual(names('shop', 'enabled', pod), ['namespaces.nodemesh.dev']);
+      for (const inject of [undefined, 'disabled', 'yes']) {
+        assert.deepEqual(names('shop', inject, pod), ['pods.nodemesh.dev']);
+      }
+      for (const namespace of ['nodemesh', 'kube-system', 'kube-public', 'kube-node-lease']) {
+        for (const inject of [undefined, 'enabled', 'disabled']) assert.deepEqual(names(namespace, inject, pod), []);
+      }
+    }
+  });
+
+  it('let pods start when the webhook does not answer, and ask it of their creation alone', () => {
+    for (const { failurePolicy, rules } of find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? []) {
+      assert.equal(failurePolicy, 'Ignore');
+      assert.deepEqual(
+        rules.map((rule) => [rule.resources, rule.operations]),
+        [[['pods'], ['CREATE']]],
+      );
+    }
+  });
+
+  it('put the daemon on the host network of every node, without a port that the scheduler would see', () => {
+    const spec = find('DaemonSet', 'nodemesh-daemon').spec?.template?.spec;
+    assert.equal(spec?.hostNetwork, true);
+    assert.deepEqual(spec?.tolerations, [{ operator: 'Exists' }]);
+    assert.equal(spec?.priorityClassName, 'system-node-critical');
+    for (const { ports, readinessProbe, livenessProbe } of spec?.containers ?? []) {
+      assert.equal(ports, undefined);
+      for (const probe of [readinessProbe, livenessProbe]) {
+        assert.equal(probe?.httpGet.port, 9990);
+        assert.equal(probe?.httpGet.host, undefined); // the kubelet asks the pod's address, which is the node's
+      }
+    }
+  });
+
+  it('give the daemon a headless Service with the ports of its config by number', () => {
+    const service = find('Service', 'nodemesh-daemon').spec;
+    assert.equal(service?.clusterIP, 'None');
+    assert.deepEqual(service?.ports, [
+      { name: 'outgoing', port: 4140, targetPort: 4140 },
+      { name: 'incoming', port: 4141, targetPort: 4141 },
+      { name: 'admin', port: 9990, targetPort: 9990 },
+    ]);
+    const config = daemonConfig(find('ConfigMap', 'nodemesh-config').data?.['daemon.yaml'] ?? '');
+    assert.deepEqual(
+      [...config.routers.map((router) => router.servers[0]?.port), config.admin.port],
+      service?.ports?.map((port) => port.port),
+    );
+  });
+
+  it('keep every pod, of the mesh and of the example, to what "restricted" asks for, apart from the host network', () => {
+    const workloads = [...installed, ...helloWorld].filter((object) => object.spec?.template !== undefined);
+    assert.equal(workloads.length, 4);
+    for (const { metadata, spec } of workloads) {
+      const pod = spec?.template?.spec;
+      assert.equal(pod?.securityContext.runAsNonRoot, true, metadata.name);
+      assert.equal(pod?.securityContext.seccompProfile.type, 'RuntimeDefault', metadata.name);
+      for (const { securityContext } of pod?.containers ?? []) {
+        assert.equal(securityContext.allowPrivilegeEscalation, false, metadata.name);
+        assert.equal(securityContext.readOnlyRootFilesystem, true, metadata.name);
+        assert.deepEqual(securityContext.capabilities.drop, ['ALL'], metadata.name);
+      }
+    }
+  });
+
+  it('let the webhook change one webhook configuration and one Secret by name, and the daemon nothing', () => {
+    const writes = (object: Manifest) =>
+      (object.rules ?? []).filter((rule) => rule.verbs.some((verb) => !['get', 'list', 'watch'].includes(verb)));
+    assert.deepEqual(writes(find('ClusterRole', 'nodemesh-daemon')), []);
+    assert.deepEqual(
+      writes(find('ClusterRole', 'nodemesh-webhook')).map((rule) => rule.resourceNames),
+      [['nodemesh']],
+    );
+    for (const rule of find('Role', 'nodemesh-webhook').rules ?? []) {
+      assert.deepEqual(rule.resources, ['secrets']);
+      if (rule.verbs.length > 1 || rule.verbs[0] !== 'create')
+        assert.deepEqual(rule.resourceNames, ['nodemesh-webhook-tls']);
+    }
+  });
+});
+
+describe('the configs', () => {
+  it('of the base bind every listener of the daemon to the node, the outgoing one for its pods alone', () => {
+    const { admin, routers } = daemonConfig(read('base/config/daemon.yaml'));
+    assert.equal(admin.ip, '10.0.0.1');
+    assert.deepEqual(
+      routers.map(({ role, servers }) => [
+        role,
+        servers.map(({ ip, port, allowedClients }) => ({ ip, port, allowedClients })),
+      ]),
+      [
+        ['outgoing', [{ ip: '10.0.0.1', port: 4140, allowedClients: ['localPods'] }]],
+        ['incoming', [{ ip: '10.0.0.1', port: 4141, allowedClients: undefined }]],
+      ],
+    );
+  });
+
+  it('of host-port differ from it in addresses and callers alone', () => {
+    const base = daemonConfig(read('base/config/daemon.yaml'));
+    const hostPort = daemonConfig(read('overlays/host-port/daemon.yaml'));
+    const ofAddress = { ip: '0.0.0.0', reusePort: false };
+    assert.deepEqual(hostPort, {
+      ...base,
+      admin: { ...base.admin, ip: '0.0.0.0' },
+      routers: base.routers.map((router) => ({
+        ...router,
+        servers: router.servers.map((server) => ({
+          ...server,
+          ...ofAddress,
+          allowedClients: router.role === 'outgoing' ? ['0.0.0.0/0', '::/0'] : undefined,
+        })),
+      })),
+    });
+  });
+
+  it('of the webhook choose the proxy address that their overlay is named after', () => {
+    const choice = (file: string) => {
+      const environment = { podName: 'nodemesh-webhook-0', podNamespace: 'nodemesh', podIp: '10.1.0.1' };
+      const { proxyAddress, proxyPort, namespaceInProxyUrl } = parseWebhookConfig(file, read(file), environment);
+      return { proxyAddress, proxyPort, namespaceInProxyUrl };
+    };
+    const base = { proxyAddress: 'auto', proxyPort: 4140, namespaceInProxyUrl: false };
+    assert.deepEqual(choice('base/config/webhook.yaml'), base);
+    assert.deepEqual(choice('overlays/node-name/webhook.yaml'), { ...base, proxyAddress: 'nodeName' });
+    assert.deepEqual(choice('overlays/host-ip/webhook.yaml'), { ...base, proxyAddress: 'hostIP' });
+    assert.deepEqual(choice('overlays/host-port/webhook.yaml'), { ...base, namespaceInProxyUrl: true });
+  });
+});
+
+describe('hello-world.yaml', () => {
+  it('knows nothing of a proxy and of no namespace', () => {
+    assert.doesNotMatch(read('examples/hello-world.yaml'), /proxy:|_proxy|NODE_|4140/i);
+    for (const { metadata } of helloWorld) assert.equal(metadata.namespace, undefined);
+  });
+
+  it('has three pods of each, behind headless Services on 7777 and 7778', () => {
+    assert.deepEqual(
+      helloWorld.map(({ kind, metadata, spec }) => [
+        kind,
+        metadata.name,
+        kind === 'Service' ? [spec?.clusterIP, spec?.ports?.map((port) => port.port)] : spec?.replicas,
+      ]),
+      [
+        ['Deployment', 'hello', 3],
+        ['Service', 'hello', ['None', [7777]]],
+        ['Deployment', 'world', 3],
+        ['Service', 'world', ['None', [7778]]],
+      ],
+    );
+  });
+});
+
+function daemonConfig(text: string) {
+  return parseDaemonConfig('daemon.yaml', text, { nodeName: 'node-1', nodeIp: '10.0.0.1', podNamespace: 'nodemesh' });
+}
