@@ -7,8 +7,15 @@ export function meshErrorLines(error: ProxyError): string {
   return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
 }
 
+/** What a daemon says of a request that it could not serve. */
+export interface MeshError {
+  readonly code: ProxyErrorCode;
+  /** No application saw the request. */
+  readonly untouched: boolean;
+}
+
 /** What a peer's answer says by them; undefined where it is its application's, or of a code that is not known here. */
-export function meshErrorOf(head: ResponseHead): { code: ProxyErrorCode; untouched: boolean } | undefined {
+export function meshErrorOf(head: ResponseHead): MeshError | undefined {
   const code = fieldValue(head.fields, 'mesh-error');
   if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return undefined;
   return { code: code as ProxyErrorCode, untouched: fieldValue(head.fields, 'mesh-retryable') === 'true' };

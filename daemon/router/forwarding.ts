@@ -10,16 +10,15 @@ import type {
   UpstreamFailure,
 } from '../http/exchange.ts';
 import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
-import { meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
+import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
-import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
-import { splice } from './splice.ts';
-import { openByFirstBytes } from './tunnel-opening.ts';
+import { openTunnel } from './tunnel-opening.ts';
 
 /** What all exchanges of a router share. */
 export interface ForwardingRules {
@@ -41,17 +40,6 @@ export interface ForwardedRequest {
 /** A failed answer is read to its end, so that its connection can be kept, up to this size. */
 const MAX_DROPPED_BYTES = REPLAY_BYTES;
 
-/** What follows a failed attempt. */
-interface NextAttempt {
-  readonly decision: RetryDecision;
-  readonly cause: AttemptFailure;
-  readonly untouched: boolean;
-  /** What the failed attempt's application answered; 0 where it did not. */
-  readonly status: number;
-  /** What to answer where no further attempt can be made. */
-  readonly error: ProxyError | undefined;
-}
-
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
 export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher {
   readonly #exchange: Exchange;
@@ -61,10 +49,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #observer: ForwardingObserver;
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
-  #attempts = 0;
-  #touching = 0;
+  readonly #attempts: Attempts;
   #attemptStartedAt = 0;
-  #tried: Set<Hop> | undefined;
   readonly #body = new ReplayBuffer();
   #answerStatus = 0;
   /** The next attempt, once the answer that asks for it has been read to its end. */
@@ -83,6 +69,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#headText = request.headText;
     this.#rules = context.rules;
     this.#observer = context.observer;
+    this.#attempts = new Attempts(exchange.request.method, route, context.rules.retriesElsewhere);
     this.#time = new CallTime(route.policy, exchange.startedAt, request.deadline);
     exchange.watcher = this;
   }
@@ -125,26 +112,23 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   }
 
   onTunnel(head: ResponseHead, upstream: OpenedTunnel): void {
-    const { method, upgrade } = this.#exchange.request;
-    const protocol = `Connection: Upgrade\r\nUpgrade: ${fieldValue(head.fields, 'upgrade') ?? upgrade}\r\n`;
-    const lines = this.#answerLines(head);
-    const caller = this.#exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
+    const { status } = head;
     this.#connection = undefined;
     this.#body.forget();
-    this.#answered(head.status);
-    this.#finish(head.status);
-    const onEnded = () => this.#endAttempt(head.status);
+    this.#hopAnswered(status);
+    this.#finish(status);
+    const onEnded = () => this.#endAttempt(status);
     // What is inside matters to the side that meets the application; a peer passes on what that side made of it.
-    if (method === 'CONNECT' && this.#rules.retriesElsewhere) openByFirstBytes(caller, upstream, onEnded);
-    else splice(caller, upstream, onEnded);
+    const inspect = this.#rules.retriesElsewhere;
+    openTunnel(this.#exchange, { head, lines: this.#answerLines(head), upstream, inspect, onEnded });
   }
 
   onAnswer(head: ResponseHead): void {
-    if (head.status >= 500 && this.#triesElsewhere(head)) return;
+    if (head.status >= 500 && this.#failed(head)) return;
+    if (head.status < 500) this.#hopAnswered(head.status);
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
-    this.#answered(head.status);
     const bodiless = head.framing.kind === 'none';
     this.#exchange.respond({
       status: head.status,
@@ -204,9 +188,12 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#goOn(dropped.next);
       return;
     }
-    const decision = this.#decide(error.code, beforeSending, onReusedConnection);
-    if (decision === 'no') this.#fail(error);
-    else this.#goOn({ decision, cause: error.code, untouched: beforeSending, status: 0, error });
+    const next = this.#attempts.after(
+      { cause: error.code, untouched: beforeSending, staleConnection: onReusedConnection, error },
+      this.#body.replayable,
+    );
+    if (next === undefined) this.#fail(error);
+    else this.#goOn(next);
   }
 
   onCallerGone(): void {
@@ -214,46 +201,27 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#finish(0);
   }
 
-  /** Whether the answer is a failure that leaves us free to try elsewhere; then it is read to its end and dropped. */
-  #triesElsewhere(head: ResponseHead): boolean {
+  /** Notes a 5xx against the pod, or what the daemon says of itself; gives true where the caller does not get it. */
+  #failed(head: ResponseHead): boolean {
     const hop = this.#hop as Hop;
-    const { status } = head;
-    const { classifier } = this.#route.policy;
     const said = hop.peer ? meshErrorOf(head) : undefined;
-    if (said === undefined && !classifier.mayRetry(this.#exchange.request.method)) return false;
-    const cause: AttemptFailure = said?.code ?? 'failure_answered';
-    const untouched = said?.untouched === true;
-    const decision = this.#decide(cause, untouched, false);
-    if (decision === 'no') return false;
-    if (said === undefined) this.#answered(status);
+    if (said === undefined) this.#hopAnswered(head.status);
     else hop.lost(said.code, true, this.#rules.now());
-    const next: NextAttempt =
-      said === undefined
-        ? { decision, cause, untouched, status, error: undefined }
-        : { decision, cause, untouched, status: 0, error: new ProxyError(said.code, 'the peer refused') };
-    this.#dropped = { next, bytes: 0 };
-    return true;
+    return this.#triesElsewhere(head.status, said);
   }
 
-  #decide(cause: AttemptFailure, untouched: boolean, staleConnection: boolean): RetryDecision {
-    if (!untouched && !staleConnection) this.#touching += 1;
-    const decision = decideRetry(
-      {
-        method: this.#exchange.request.method,
-        cause,
-        untouched,
-        staleConnection,
-        attempts: this.#attempts,
-        touching: this.#touching,
-        replayable: this.#body.replayable,
-      },
-      this.#route.policy.classifier,
-    );
-    if (decision !== 'elsewhere') return decision;
-    if (!this.#rules.retriesElsewhere) return 'no';
-    // What no application saw adds nothing to its load, and costs no budget; an overloaded daemon's load is another matter.
-    const free = untouched && cause !== 'overloaded';
-    return free || this.#route.withdrawRetry() ? 'elsewhere' : 'no';
+  /** Whether the answer is a failure that leaves us free to try elsewhere; then it is read to its end and dropped. */
+  #triesElsewhere(status: number, said: MeshError | undefined): boolean {
+    const { classifier } = this.#route.policy;
+    if (said === undefined && !classifier.mayRetry(this.#exchange.request.method)) return false;
+    const failure: Failure =
+      said === undefined
+        ? { cause: 'failure_answered', untouched: false, status }
+        : { cause: said.code, untouched: said.untouched, error: new ProxyError(said.code, 'the peer refused') };
+    const next = this.#attempts.after(failure, this.#body.replayable);
+    if (next === undefined) return false;
+    this.#dropped = { next, bytes: 0 };
+    return true;
   }
 
   #goOn(next: NextAttempt): void {
@@ -264,11 +232,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#attempt(this.#hop);
       return;
     }
-    this.#tried ??= new Set();
-    if (this.#hop !== undefined) this.#tried.add(this.#hop);
+    if (this.#hop !== undefined) this.#attempts.exclude(this.#hop);
     const { retryBackoff } = this.#route.policy;
     if (next.untouched || retryBackoff === undefined) this.#attempt(undefined, next.error);
-    else this.#attemptLater(backoffMs(retryBackoff, this.#touching, this.#rules.random), next.error);
+    else this.#attemptLater(backoffMs(retryBackoff, this.#attempts.touching, this.#rules.random), next.error);
   }
 
   /** Sends the request, and what is known of its body, to `again` on a fresh connection or to the next hop of the route. */
@@ -280,18 +247,17 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     }
     let hop = again;
     try {
-      hop ??= this.#route.pick(this.#tried ?? NONE_TRIED);
+      hop ??= this.#attempts.pick();
     } catch (error) {
       this.#fail(lastError ?? asProxyError(error));
       return;
     }
     if (hop === undefined) {
       // Every pod has been tried: a moment later the cluster may know others, or one of them may be up.
-      this.#tried = undefined;
-      this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts + 1), this.#rules.random), lastError);
+      this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts.count + 1), this.#rules.random), lastError);
       return;
     }
-    this.#attempts += 1;
+    this.#attempts.count += 1;
     this.#hop = hop;
     this.#attemptStartedAt = now;
     hop.begin();
@@ -305,7 +271,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this,
     );
     this.#time.startAttempt(this, this.#attemptStartedAt);
-    if (this.#attempts === 1) return;
+    if (this.#attempts.count === 1) return;
     this.#body.replay(connection);
     this.#exchange.resumeBody();
   }
@@ -330,9 +296,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     if (dropped === undefined && this.#connection !== undefined) {
       this.#hop?.lost(error.code, false, this.#rules.now());
     }
-    const decision = ofAttempt ? this.#decide(error.code, false, false) : 'no';
-    if (decision !== 'no') {
-      this.#abandonAttempt({ decision, cause: error.code, untouched: false, status: 0, error });
+    const failure = { cause: error.code, untouched: false, error };
+    const next = ofAttempt ? this.#attempts.after(failure, this.#body.replayable) : undefined;
+    if (next !== undefined) {
+      this.#abandonAttempt(next);
       return;
     }
     this.#abortAttempt(0);
@@ -357,7 +324,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#exchange.fail(error, peerErrorLines(this.#rules, error));
   }
 
-  #answered(status: number): void {
+  #hopAnswered(status: number): void {
     const now = this.#rules.now();
     this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
@@ -378,8 +345,6 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt, failed);
   }
 }
-
-const NONE_TRIED: ReadonlySet<Hop> = new Set();
 
 function flushConnection(connection: UpstreamConnection | undefined): void {
   connection?.flush();

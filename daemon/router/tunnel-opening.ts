@@ -1,13 +1,35 @@
-import type { CallerTunnel, OpenedTunnel } from '../http/exchange.ts';
+import type { CallerTunnel, Exchange, OpenedTunnel } from '../http/exchange.ts';
+import { fieldValue } from '../http/fields.ts';
 import { beginsRequest } from '../http/first-bytes.ts';
+import type { ResponseHead } from '../http/message-head.ts';
 import { splice } from './splice.ts';
+
+export interface UpstreamTunnel {
+  readonly head: ResponseHead;
+  /** The fields of it that go on. */
+  readonly lines: string;
+  readonly upstream: OpenedTunnel;
+  /** Whether requests inside a CONNECT are looked for. */
+  readonly inspect: boolean;
+  /** Called once, when the upstream connection is gone. */
+  readonly onEnded: () => void;
+}
+
+/** Answers an exchange with the tunnel that was opened for it upstream, and joins the two. */
+export function openTunnel(exchange: Exchange, { head, lines, upstream, inspect, onEnded }: UpstreamTunnel): void {
+  const { method, upgrade } = exchange.request;
+  const protocol = `Connection: Upgrade\r\nUpgrade: ${fieldValue(head.fields, 'upgrade') ?? upgrade}\r\n`;
+  const caller = exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
+  if (method === 'CONNECT' && inspect) openByFirstBytes(caller, upstream, onEnded);
+  else splice(caller, upstream, onEnded);
+}
 
 /**
  * What becomes of a CONNECT that an application asked for: if the first thing inside is a request of HTTP/1, the connection
  * goes on with requests, each routed by itself, and the one upstream is given up; anything else (TLS, HTTP/2, a server that
  * speaks first) passes as it is. `onEnded` is called once the upstream connection is gone.
  */
-export function openByFirstBytes(caller: CallerTunnel, upstream: OpenedTunnel, onEnded: () => void): void {
+function openByFirstBytes(caller: CallerTunnel, upstream: OpenedTunnel, onEnded: () => void): void {
   let seen = caller.early ?? Buffer.alloc(0);
   const settle = (requests: boolean, fromUpstream?: Buffer) => {
     caller.socket.off('data', onData).off('end', onOpaque).off('close', onOpaque);

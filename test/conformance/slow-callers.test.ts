@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, mock, test } from 'node:test';
+import { PLAINTEXT } from '../../daemon/client/connector.ts';
 import { Http1ClientConnection } from '../../daemon/client/http1-client-connection.ts';
 import type { Exchange } from '../../daemon/http/exchange.ts';
 import { NO_BODY } from '../../daemon/http/message-head.ts';
@@ -11,7 +12,15 @@ import { splitAnswers } from '../support/raw-http.ts';
 
 const MINUTE = 60_000;
 const CALLER = { address: '127.0.0.1', port: 1 };
-const HOST: Omit<ConnectionHost, 'handle'> = { draining: false, now: () => 0, onClosed() {}, onRefused() {} };
+const HOST: Omit<ConnectionHost, 'handle'> = {
+  draining: false,
+  now: () => 0,
+  onClosed() {},
+  onRefused() {},
+  admit: () => undefined,
+  release() {},
+  refusalLines: () => '',
+};
 
 /** One accepted connection whose only request has arrived as far as it has been sent. */
 interface Held {
@@ -180,8 +189,8 @@ test('interim answers without end are held back like any other', () => {
   const [callerSide, appSide] = [new DirectSocket(), new DirectSocket()];
   const app = new Http1ClientConnection(
     { ip: '127.0.0.1', port: 1 },
+    { ...PLAINTEXT, connect: () => appSide.asSocket() },
     { now: () => 0, onIdle() {}, onGone() {} },
-    appSide.asSocket(),
   );
   new Http1ServerConnection(callerSide.asSocket(), CALLER, {
     ...HOST,

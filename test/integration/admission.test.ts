@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type DiscoDaemon, metricValue, runDaemon, runDiscoDaemon } from '../support/daemon.ts';
-import { until } from '../support/mesh.ts';
-import { ask, RawServer } from '../support/raw-http.ts';
+import { TestMesh, until } from '../support/mesh.ts';
+import { ask, RawServer, splitAnswers } from '../support/raw-http.ts';
 
 const GET = 'GET http://web/ HTTP/1.1\r\nHost: web';
 const POST = 'POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: 4';
@@ -142,5 +142,60 @@ test('a daemon whose event loop is behind refuses new requests, not its admin po
   } finally {
     await mesh.stop();
     await app.stop();
+  }
+});
+
+test('what an overloaded daemon refuses is asked of a pod on another node, a POST too', async () => {
+  const nodes = { 'node-1': '127.69.1.1', 'node-2': '127.69.2.1', 'node-3': '127.69.3.1' };
+  const mesh = await TestMesh.start(nodes, true, { incomingKeys: 'maxConcurrentRequests: 1' });
+  try {
+    const caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.69.1.10', node: 'node-1' });
+    let taken: (response: ServerResponse) => void = () => {};
+    const worlds = [
+      await mesh.pod({ namespace: 'shop', name: 'world-2', ip: '127.69.2.11', node: 'node-2' }, (request, response) => {
+        if (request.url === '/hold') taken(response);
+        else response.end('node-2');
+      }),
+      await mesh.pod({ namespace: 'shop', name: 'world-3', ip: '127.69.3.11', node: 'node-3' }, (_request, response) =>
+        response.end('node-3'),
+      ),
+    ];
+    const askWorld = async () => {
+      const socket = connect({
+        host: nodes['node-1'],
+        port: mesh.daemon('node-1').port('outgoing'),
+        localAddress: caller.ip,
+      });
+      socket.write('POST http://world/ HTTP/1.1\r\nHost: world\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody');
+      let wire = '';
+      socket.on('data', (piece: Buffer) => {
+        wire += piece.toString('latin1');
+      });
+      await once(socket, 'close');
+      const [answer] = splitAnswers(wire);
+      return answer?.body ?? '';
+    };
+    await mesh.service('shop', 'world', [{ name: 'http', port: 80 }]);
+    await mesh.endpoints('shop', 'world', worlds);
+    for (const node of ['node-2', 'node-3']) await until(askWorld, (body) => body === node);
+    const held = new Promise<ServerResponse>((resolve) => {
+      taken = resolve;
+    });
+    const occupying = connect({
+      host: nodes['node-2'],
+      port: mesh.daemon('node-2').port('incoming'),
+      localAddress: caller.ip,
+    });
+    occupying.write('GET /hold HTTP/1.1\r\nHost: world.shop\r\n\r\n');
+    const response = await held;
+    for (let i = 0; i < 30; i += 1) assert.equal(await askWorld(), 'node-3');
+    const retries = metricValue(await mesh.daemon('node-1').metrics(), 'retry_total', { reason: 'overloaded' });
+    assert.ok(retries > 0, 'node-2 was never asked');
+    response.end();
+    await once(occupying, 'data');
+    occupying.destroy();
+    await until(askWorld, (body) => body === 'node-2');
+  } finally {
+    await mesh.stop();
   }
 });

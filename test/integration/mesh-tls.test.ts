@@ -62,7 +62,7 @@ describe('two daemons, tls: required', () => {
     metricValue(await mesh.daemon(node).metrics(), name, labels);
 
   before(async () => {
-    mesh = await TestMesh.start(NODES, true, 'required');
+    mesh = await TestMesh.start(NODES, true, { tls: 'required' });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.67.1.10', node: 'node-1' });
     world = await mesh.pod(
       { namespace: 'shop', name: 'world', ip: '127.67.2.11', node: 'node-2' },

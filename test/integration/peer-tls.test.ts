@@ -89,7 +89,7 @@ class Client {
       connection.send('GET', 'GET / HTTP/1.1\r\nHost: x\r\n', NO_BODY, {
         asksForTunnel: false,
         onTunnel() {},
-        onInformation() {},
+        onInformation: () => true,
         onAnswer: ({ status }) => {
           answer = `${status} `;
         },

@@ -168,6 +168,20 @@ describe('failures that are answered', () => {
     assert.equal(asked, 15);
   });
 
+  test('after the configured wait, which the whole time of the call cuts off', async () => {
+    const apps = [await application(failing), await application(ok)];
+    const soon = await daemonFor(
+      { web: apps },
+      retrying('retryableRead5XX', ', retries: {backoff: {kind: constant, ms: 1}}'),
+    );
+    assert.equal((await ask(soon.port, GET)).body, 'ok');
+    const late = await daemonFor(
+      { web: apps },
+      retrying('retryableRead5XX', ', totalTimeoutMs: 60, retries: {backoff: {kind: constant, ms: 3600000}}'),
+    );
+    assert.equal((await ask(late.port, GET)).fields['l5d-err'], 'total_timeout');
+  });
+
   test('a failure whose body does not end is given up, not waited for', async () => {
     const endless = await application((_request, response) => {
       response.writeHead(500);

@@ -37,8 +37,15 @@ export class TestMesh {
     this.#tls = tls;
   }
 
-  /** Starts the API and one daemon a node, and waits until all are ready and know each other. */
-  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean, tls = 'off'): Promise<TestMesh> {
+  /**
+   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
+   * incoming routers' servers (flow style YAML).
+   */
+  static async start(
+    nodes: Readonly<Record<string, string>>,
+    endpointSlices: boolean,
+    { tls = 'off', incomingKeys = '' }: { tls?: string; incomingKeys?: string } = {},
+  ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
@@ -47,7 +54,7 @@ export class TestMesh {
     }
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
-    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp);
+    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp, incomingKeys);
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -63,7 +70,7 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string): Promise<void> {
+  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string): Promise<void> {
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
@@ -83,7 +90,7 @@ routers:
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
-  servers: [{port: 0, ip: node}]
+  servers: [{port: 0, ip: node, ${incomingKeys}}]
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
