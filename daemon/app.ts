@@ -5,10 +5,8 @@ import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
-import { PLAINTEXT } from './client/connector.ts';
-import { Http1Pool, PEER_IDLE_MS, POD_IDLE_MS } from './client/http1-pool.ts';
-import { PeerTls } from './client/peer-tls.ts';
-import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig, TlsMode } from './config.ts';
+import { Http1Pool, POD_IDLE_MS } from './client/http1-pool.ts';
+import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
 import { ClusterWatch } from './discovery/cluster-watch.ts';
 import { DiscoDirectory } from './discovery/disco-directory.ts';
@@ -16,14 +14,13 @@ import { Gateways } from './discovery/gateways.ts';
 import type { ExchangeHandler } from './http/exchange.ts';
 import { meshErrorLines } from './http/mesh-errors.ts';
 import { ProxyError } from './http/proxy-error.ts';
-import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { Listener } from './listener/listener.ts';
-import type { TlsFrontOptions } from './listener/tls-front.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import { PeerTransport } from './peer-transport.ts';
 import { Admission } from './policy/admission.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
@@ -37,10 +34,6 @@ import { IncomingRouter } from './router/incoming-router.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
 import { routePolicies } from './router/route-policies.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
-import { TlsMetrics } from './telemetry/tls-metrics.ts';
-
-/** Where the manifests put the mesh; the downward API says where it is. */
-const MESH_NAMESPACE = 'nodemesh';
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -96,9 +89,7 @@ class Daemon implements RunningDaemon {
   readonly #kubernetesNamer: KubernetesNamer | undefined;
   readonly #gateways: Gateways[] = [];
   readonly #podPool: Http1Pool;
-  readonly #peerPools = new Map<TlsMode, Http1Pool>();
-  readonly #identity: KubernetesIdentity | undefined;
-  readonly #tlsMetrics: TlsMetrics;
+  readonly #peers: PeerTransport;
   readonly #pseudonym: string;
   readonly #ownAddresses = new Set<string>();
   readonly #listeners: Listener[] = [];
@@ -128,8 +119,7 @@ class Daemon implements RunningDaemon {
         random,
       });
     }
-    this.#tlsMetrics = new TlsMetrics(this.#registry);
-    this.#identity = this.#makeIdentity();
+    this.#peers = new PeerTransport({ ...options, readiness: this.readiness, metrics: this.#registry });
     this.#findOwnAddresses();
   }
 
@@ -152,7 +142,7 @@ class Daemon implements RunningDaemon {
     this.#registry.onCollect(() => this.#collect());
     this.#watch?.start();
     this.#lagGuard.start();
-    this.#identity?.start();
+    this.#peers.start();
     this.readiness.clear('listeners');
   }
 
@@ -164,8 +154,7 @@ class Daemon implements RunningDaemon {
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
     this.#lagGuard.stop();
-    for (const pool of this.#peerPools.values()) pool.destroy();
-    await this.#identity?.stop();
+    await this.#peers.stop();
     for (const disco of this.#discos) disco.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();
@@ -202,7 +191,7 @@ class Daemon implements RunningDaemon {
         }),
         refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
         onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
-        tls: router.role === 'incoming' ? this.#tls(router.tls) : undefined,
+        tls: router.role === 'incoming' ? this.#peers.tls(router.tls) : undefined,
         now,
         log,
       });
@@ -306,47 +295,10 @@ class Daemon implements RunningDaemon {
   #hops(router: RouterConfig, server: ServerConfig): HopFactory {
     return new HopFactory({
       podPool: this.#podPool,
-      peerPool: this.#peerPool(router.tls),
+      peerPool: this.#peers.pool(router.tls),
       metrics: this.#metrics,
       answerFilter: { dropL5d: server.clearContext },
       random: this.#options.random,
-    });
-  }
-
-  #peerPool(mode: TlsMode): Http1Pool {
-    let pool = this.#peerPools.get(mode);
-    if (pool === undefined) {
-      const { now } = this.#options;
-      const tls = this.#tls(mode);
-      pool = new Http1Pool(PEER_IDLE_MS, now, tls === undefined ? PLAINTEXT : new PeerTls({ ...tls, now }));
-      this.#peerPools.set(mode, pool);
-    }
-    return pool;
-  }
-
-  /** What both sides of TLS between daemons need; undefined where it is off. */
-  #tls(mode: TlsMode): TlsFrontOptions | undefined {
-    const { config, wallClock } = this.#options;
-    if (mode === 'off' || this.#identity === undefined || config.kubernetes === undefined) return undefined;
-    const { clusterDomain: trustDomain } = config.kubernetes;
-    return { mode, identity: this.#identity, trustDomain, metrics: this.#tlsMetrics, wallClock };
-  }
-
-  #makeIdentity(): KubernetesIdentity | undefined {
-    const { config, environment, loadApi, log, now, wallClock, random } = this.#options;
-    const modes = new Set(config.routers.map(({ tls }) => tls));
-    if (config.kubernetes === undefined || !(modes.has('permissive') || modes.has('required'))) return undefined;
-    return new KubernetesIdentity({
-      loadApi,
-      nodeName: environment.nodeName,
-      namespace: environment.podNamespace ?? MESH_NAMESPACE,
-      trustDomain: config.kubernetes.clusterDomain,
-      readiness: modes.has('required') ? this.readiness : undefined,
-      metrics: this.#registry,
-      log,
-      now,
-      wallClock,
-      random,
     });
   }
 
@@ -379,9 +331,7 @@ class Daemon implements RunningDaemon {
     for (const listener of this.#listeners) accepted += listener.openConnections;
     connections.with('caller').set(accepted);
     connections.with('pod').set(this.#podPool.openConnections);
-    let peers = 0;
-    for (const pool of this.#peerPools.values()) peers += pool.openConnections;
-    connections.with('peer').set(peers);
+    connections.with('peer').set(this.#peers.openConnections);
   }
 }
 

@@ -15,9 +15,9 @@ export interface ServerAddress {
 export interface Connector {
   /**
    * Begins a connection. `onReady` is called once when it stands, and leads to whom it is meant for; what is written before
-   * waits.
+   * waits. `onStale` is called when it should serve no request more than the one under way, since a new one would be better.
    */
-  connect(address: ServerAddress, onReady: () => void): Socket;
+  connect(address: ServerAddress, onReady: () => void, onStale: () => void): Socket;
   /** Why a connection never became ready: the error that its socket ended with, for the person who reads the answer. */
   explain(address: ServerAddress, cause: Error | undefined): ProxyError;
 }

@@ -47,6 +47,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   #requestSent = false;
   #keepAlive = false;
   #connected = false;
+  #stale = false;
   #served = 0;
   #answerBegun = false;
   #failure: Error | undefined;
@@ -56,9 +57,13 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.address = address;
     this.#owner = owner;
     this.#connector = connector;
-    const socket = connector.connect(address, () => {
+    const onReady = () => {
       this.#connected = true;
-    });
+    };
+    const onStale = () => {
+      this.#stale = true;
+    };
+    const socket = connector.connect(address, onReady, onStale);
     this.#socket = socket;
     socket.on('data', this.#onData);
     socket.on('drain', this.#onDrain);
@@ -230,7 +235,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   #endAnswer(nothingFollows: boolean): void {
     const sink = this.#sink;
     const trailers = this.#body?.trailers ?? [];
-    const reusable = this.#keepAlive && this.#requestSent && nothingFollows;
+    const reusable = this.#keepAlive && this.#requestSent && nothingFollows && !this.#stale;
     this.#sink = undefined;
     this.#body = undefined;
     this.#served += 1;

@@ -9,8 +9,8 @@ import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { addressText, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
-/** Under `permissive`, a daemon that does not speak TLS is asked again after this time whether it has learnt it. */
-const PLAINTEXT_MEMORY_MS = 30_000;
+/** Under `permissive`, a connection in plaintext is used this long, and a daemon that does not speak TLS asked anew after it. */
+const PLAINTEXT_MS = 30_000;
 const MAX_REMEMBERED = 10_000;
 const ALPN = ['http/1.1'];
 /** What the first bytes of an answer in plaintext look like to TLS. */
@@ -51,12 +51,13 @@ export class PeerTls implements Connector {
     });
   }
 
-  connect(address: ServerAddress, onReady: () => void): Socket {
+  connect(address: ServerAddress, onReady: () => void, onStale: () => void): Socket {
     const { mode, metrics } = this.#options;
     const context = this.#secureContext();
     if (mode === 'permissive' && (context === undefined || this.#speaksPlaintext(address))) {
       metrics.connected('client', 'plaintext');
-      return PLAINTEXT.connect(address, onReady);
+      setTimeout(onStale, PLAINTEXT_MS).unref();
+      return PLAINTEXT.connect(address, onReady, onStale);
     }
     if (context !== undefined) return this.#connectSecurely(address, context, onReady);
     metrics.refused('client', 'no_identity');
@@ -80,7 +81,11 @@ export class PeerTls implements Connector {
   #connectSecurely(address: ServerAddress, secureContext: SecureContext, onReady: () => void): Socket {
     const { trustDomain, metrics, wallClock } = this.#options;
     const key = sessionKey(address);
-    const raw = PLAINTEXT.connect(address, () => {});
+    const raw = PLAINTEXT.connect(
+      address,
+      () => {},
+      () => {},
+    );
     const session = this.#sessions.get(key);
     const socket = connect({
       socket: raw,
@@ -141,7 +146,7 @@ export class PeerTls implements Connector {
 
   #rememberPlaintext(address: ServerAddress): void {
     if (this.#plaintextUntil.size >= MAX_REMEMBERED) this.#plaintextUntil.clear();
-    this.#plaintextUntil.set(sessionKey(address), this.#options.now() + PLAINTEXT_MEMORY_MS);
+    this.#plaintextUntil.set(sessionKey(address), this.#options.now() + PLAINTEXT_MS);
   }
 }
 

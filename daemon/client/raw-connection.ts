@@ -33,11 +33,12 @@ export class RawConnection implements UpstreamConnection {
 
   send(_method: string, _headText: string, _framing: unknown, sink: ResponseSink): void {
     this.#sink = sink;
-    const socket = PLAINTEXT.connect(this.#address, () => {
+    const onReady = () => {
       const waiting = this.#sink;
       this.#sink = undefined;
       waiting?.onTunnel(OPENED, { socket, early: undefined });
-    });
+    };
+    const socket = PLAINTEXT.connect(this.#address, onReady, () => {});
     this.#socket = socket;
     socket.pause();
     socket.on('error', (error) => {

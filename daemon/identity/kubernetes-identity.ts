@@ -94,6 +94,11 @@ export class KubernetesIdentity implements IdentitySource {
     this.#listeners.push(listener);
   }
 
+  /** Looks now whether a certificate is due. */
+  check(): void {
+    this.#wake();
+  }
+
   start(): void {
     this.#block();
     this.#running = this.#run();

@@ -31,7 +31,7 @@ export function nodeOfNames(trustDomain: string, subjectAltName: string | undefi
   return subjectAltName?.startsWith('URI:') ? nodeOfId(trustDomain, subjectAltName.slice('URI:'.length)) : undefined;
 }
 
-/** The certificates in a PEM text, one text each. */
+/** The certificates in a PEM text, one text each, with plain line ends. */
 export function splitBundle(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return pem.replaceAll('\r', '').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }

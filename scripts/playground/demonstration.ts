@@ -104,11 +104,26 @@ export async function check(playground: Playground, steps: Steps): Promise<void>
       `${sent} requests, but the outgoing routers counted ${outgoing.join(' + ')} and the incoming ones ${incoming.join(' + ')}`,
     );
   }
+  const tls = await tlsConnections(playground);
+  if (tls.secure === 0) problems.push('no connection between the nodes was by mutual TLS');
   if (problems.length > 0) throw new Error([...new Set(problems)].join('\n'));
   const shares = worlds.map((pod) => answered.get(pod.status?.podIP ?? '')).join(' + ');
   steps.say(
     `checked: ${sent} requests, answered by the worlds ${shares}; counted ${outgoing.join(' + ')} outgoing, ${incoming.join(' + ')} incoming`,
   );
+  steps.say(`between the nodes: ${tls.secure} connections by mutual TLS, ${tls.plaintext} in plaintext`);
+}
+
+/** Connections that the daemons have taken from each other. */
+async function tlsConnections(playground: Playground): Promise<{ secure: number; plaintext: number }> {
+  const counts = { secure: 0, plaintext: 0 };
+  for (const { samples } of await playground.readings()) {
+    for (const { name, labels, value } of samples) {
+      if (name !== 'tls_connection_total' || labels.side !== 'server') continue;
+      counts[labels.handshake === 'plaintext' ? 'plaintext' : 'secure'] += value;
+    }
+  }
+  return counts;
 }
 
 /** Commands for another terminal, each with what it is for. */

@@ -72,6 +72,7 @@ export interface Volume {
     readonly items?: readonly { readonly key: string; readonly path: string }[];
   };
   readonly emptyDir?: unknown;
+  readonly projected?: { readonly sources?: readonly object[] };
 }
 
 export interface PodSpec {

@@ -6,6 +6,7 @@ import { type Cluster, callApi, inNamespace, PATHS } from './cluster.ts';
 import { Controllers } from './controllers.ts';
 import { scrape } from './daemon-counts.ts';
 import { Kubelet } from './kubelet.ts';
+import type { BoundToken } from './kubernetes-api/api-users.ts';
 import { type Manifest, MemoryKubernetes } from './kubernetes-api/memory-kubernetes.ts';
 import { bindWebhookToPod, readManifest } from './manifests.ts';
 import { type AnyObject, isReady, type PodObject, type WorkloadObject } from './objects.ts';
@@ -102,7 +103,7 @@ export class Playground {
       },
       nodePath: this.#options.nodePath,
       path: this.#options.path,
-      kubeconfigFile: this.kubeconfigFile,
+      kubeconfig: (bound: BoundToken) => kubernetes.kubeconfig(bound),
       directory: this.#directory,
       logDirectory: join(this.#directory, 'logs'),
       random,

@@ -1,8 +1,9 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { type Cluster, inNamespace, PATHS } from './cluster.ts';
 import { LocalContainer } from './container.ts';
+import type { BoundToken } from './kubernetes-api/api-users.ts';
 import type { Container, PodObject, PodStatus } from './objects.ts';
 import { type PodPlace, resolveContainer } from './pod-environment.ts';
 import { probeTarget, ReadinessProber } from './readiness-probe.ts';
@@ -22,7 +23,8 @@ export interface NodeRuntime {
   readonly nodePath: string;
   /** PATH, as a container's own image would set it. */
   readonly path: string;
-  readonly kubeconfigFile: string;
+  /** A kubeconfig for a pod, as a token bound to it would let it in. */
+  readonly kubeconfig: (bound: BoundToken) => string;
   readonly directory: string;
   readonly logDirectory: string;
   readonly random: () => number;
@@ -135,7 +137,7 @@ export class PodRun {
           PATH: runtime.path,
           HOME: directory,
           // Where a real container finds its service account's token, this one finds the way to the same API.
-          ...(this.pod.spec.automountServiceAccountToken === false ? {} : { KUBECONFIG: runtime.kubeconfigFile }),
+          ...(hasToken(this.pod) ? { KUBECONFIG: this.#writeKubeconfig(directory) } : {}),
           ...env,
         },
         directory,
@@ -153,6 +155,17 @@ export class PodRun {
     const running = { container, prober };
     this.#running.set(spec.name, running);
     return running;
+  }
+
+  #writeKubeconfig(directory: string): string {
+    const { metadata, spec } = this.pod;
+    const file = join(directory, 'kubeconfig');
+    const { namespace = 'default', name: pod, uid: podUid = '' } = metadata;
+    writeFileSync(
+      file,
+      this.#runtime.kubeconfig({ namespace, serviceAccount: spec.serviceAccountName ?? 'default', pod, podUid }),
+    );
+    return file;
   }
 
   #changed(): void {
@@ -249,4 +262,10 @@ function programArguments(spec: Container, argv: readonly string[], image: NodeR
     );
   }
   return args.map((argument) => image.programs.get(argument) ?? argument);
+}
+
+/** Whether a kubelet mounts a token of the pod's ServiceAccount: of its own accord, or as a volume that asks for one. */
+function hasToken({ spec }: PodObject): boolean {
+  const projected = spec.volumes?.some((volume) => volume.projected?.sources?.some((s) => 'serviceAccountToken' in s));
+  return spec.automountServiceAccountToken !== false || projected === true;
 }

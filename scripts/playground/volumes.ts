@@ -4,7 +4,7 @@ import { type Cluster, inNamespace } from './cluster.ts';
 import type { ConfigMapObject, Container, PodObject } from './objects.ts';
 
 /**
- * Makes a pod's volumes as directories under `directory`: ConfigMaps as files, emptyDirs empty. Gives their paths by volume
+ * Makes a pod's volumes as directories under `directory`: ConfigMaps as files, emptyDirs and projected volumes empty. Gives their paths by volume
  * name. Throws an Error where a ConfigMap is missing (and not optional) or a volume is of another kind.
  */
 export function makeVolumes(pod: PodObject, directory: string, cluster: Cluster): ReadonlyMap<string, string> {
@@ -25,8 +25,8 @@ export function makeVolumes(pod: PodObject, directory: string, cluster: Cluster)
         mkdirSync(dirname(join(path, file)), { recursive: true });
         writeFileSync(join(path, file), text);
       }
-    } else if (volume.emptyDir === undefined) {
-      throw new Error(`volume ${volume.name}: only configMap and emptyDir are known here`);
+    } else if (volume.emptyDir === undefined && volume.projected === undefined) {
+      throw new Error(`volume ${volume.name}: only configMap, projected and emptyDir are known here`);
     }
   }
   return made;

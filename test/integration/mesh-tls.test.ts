@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { createCertificateRequest } from '../../lib/certificates/certificate-request.ts';
-import { CA_CONFIG_MAP, nodeId, SIGNER_NAME } from '../../lib/certificates/node-identity.ts';
+import { CA_CONFIG_MAP, nodeId, SIGNER_NAME, splitBundle } from '../../lib/certificates/node-identity.ts';
 import { metricValue } from '../support/daemon.ts';
 import { makeAuthority, makeIdentity, makeKeys } from '../support/identity.ts';
 import { TestMesh, type TestPod, until } from '../support/mesh.ts';
@@ -49,6 +49,8 @@ describe('two daemons, tls: required', () => {
       });
       sent.end();
     });
+  const connectAs = (localAddress: string) =>
+    connect({ host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing'), localAddress, allowHalfOpen: true });
   /** Asks for an answer that never comes and goes away, and with it the connection between the daemons. */
   const breakOff = async () => {
     const { host, port } = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing') };
@@ -68,7 +70,14 @@ describe('two daemons, tls: required', () => {
       { namespace: 'shop', name: 'world', ip: '127.67.2.11', node: 'node-2' },
       (asked, response) => {
         if (asked.url === '/hang') hung.emit('request');
+        else if (asked.url === '/echo') asked.pipe(response);
+        else if (asked.url === '/cut')
+          response.socket?.write('HTTP/1.0 200 OK\r\n\r\nhalf', () => response.socket?.resetAndDestroy());
         else response.end('127.67.2.11');
+      },
+      (_asked, socket) => {
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+        socket.pipe(socket);
       },
     );
     await mesh.service('shop', 'world', [{ name: 'http', port: 7778 }]);
@@ -97,6 +106,39 @@ describe('two daemons, tls: required', () => {
     for (const node of ['node-1', 'node-2'] as const) {
       assert.ok((await metric(node, 'identity_expiry_seconds', {})) > 86_000);
     }
+  });
+
+  test('bodies of any size pass both ways, with backpressure', async () => {
+    const body = randomBytes(8 * 1024 * 1024);
+    const { host, port } = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing') };
+    const sent = request({ host, port, method: 'POST', path: 'http://world/echo', agent });
+    sent.end(body);
+    const [answer] = await once(sent, 'response');
+    const pieces: Buffer[] = [];
+    for await (const piece of answer) pieces.push(piece);
+    assert.ok(Buffer.concat(pieces).equals(body));
+  });
+
+  test('a switch of protocols passes, and half-closes with it', async () => {
+    const socket = connectAs(caller.ip);
+    socket.write('GET http://world/ HTTP/1.1\r\nHost: world\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    const [head] = await once(socket, 'data');
+    assert.match(String(head), /^HTTP\/1\.1 101 /);
+    socket.end('to the end');
+    let echoed = '';
+    for await (const piece of socket) echoed += piece;
+    assert.equal(echoed, 'to the end');
+  });
+
+  test('an answer that was cut off does not look complete', async () => {
+    const socket = connectAs(caller.ip);
+    socket.write('GET http://world/cut HTTP/1.1\r\nHost: world\r\n\r\n');
+    let answer = '';
+    const read = async () => {
+      for await (const piece of socket) answer += piece;
+    };
+    await read().catch(() => {});
+    assert.doesNotMatch(answer, /\r\n0\r\n\r\n$/);
   });
 
   test('a peer in plaintext, or of another CA, is refused, counted, and reaches no pod', async () => {
@@ -174,7 +216,7 @@ describe('two daemons, tls: required', () => {
     })();
     for (let round = 1; round <= 3; round += 1) {
       await mesh.rotateAuthority();
-      const [first] = [mesh.authority['ca.crt'].trim()];
+      const [first = ''] = splitBundle(mesh.authority['ca.crt']);
       // Both hold a certificate of the new CA once they have asked twice more, and the bundle begins with it.
       await until(
         async () => ({ bundle: bundleOf(mesh), successes: await renewals(mesh) }),

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import type { ServerAddress } from '../../daemon/client/connector.ts';
+import { type Connector, PLAINTEXT, type ServerAddress } from '../../daemon/client/connector.ts';
 import { Http1Pool } from '../../daemon/client/http1-pool.ts';
 import { PeerTls } from '../../daemon/client/peer-tls.ts';
 import type { Exchange } from '../../daemon/http/exchange.ts';
@@ -74,11 +74,11 @@ class Client {
   readonly registry = new MetricsRegistry();
   readonly pool: Http1Pool;
 
-  constructor(identity: TestIdentity, mode: Mode) {
+  constructor(identity: TestIdentity, mode: Mode, connector?: Connector) {
     this.identity = identity;
     const metrics = new TlsMetrics(this.registry);
     const options = { mode, identity, trustDomain: TRUST_DOMAIN, metrics, now, wallClock: Date.now };
-    this.pool = new Http1Pool(60_000, now, new PeerTls(options));
+    this.pool = new Http1Pool(60_000, now, connector ?? new PeerTls(options));
   }
 
   /** One GET: `200 <body>`, or the code and text of what went wrong. `fresh`: over a new connection. */
@@ -127,8 +127,8 @@ describe('TLS between daemons', () => {
     stops.push(() => made.stop());
     return made;
   };
-  const client = (identity: TestIdentity, mode: Mode = 'required') => {
-    const made = new Client(identity, mode);
+  const client = (identity: TestIdentity, mode: Mode = 'required', connector?: Connector) => {
+    const made = new Client(identity, mode, connector);
     stops.push(() => made.pool.destroy());
     return made;
   };
@@ -235,6 +235,22 @@ describe('TLS between daemons', () => {
     assert.equal(await lenient.ask(address), '200 ok');
     const strict = client(new TestIdentity(makeIdentity(ca, 'node-1')));
     for (let i = 0; i < 2; i += 1) assert.match(await strict.ask(address), /^peer_not_trusted: /);
+  });
+
+  test('a connection that has become stale ends with the request under way', async () => {
+    const both = await serve(new TestIdentity(), 'permissive');
+    let stale = true;
+    const one = client(new TestIdentity(), 'permissive', {
+      connect: (address, onReady, onStale) => {
+        if (stale) onStale();
+        return PLAINTEXT.connect(address, onReady, onStale);
+      },
+      explain: PLAINTEXT.explain,
+    });
+    for (let i = 0; i < 2; i += 1) assert.equal(await one.ask(both.address), '200 anyone to node-2');
+    stale = false;
+    for (let i = 0; i < 2; i += 1) assert.equal(await one.ask(both.address), '200 anyone to node-2');
+    assert.equal(new Set(both.seen.map(({ caller }) => caller)).size, 3);
   });
 
   test('without an identity nothing is sent, and nothing taken', async () => {

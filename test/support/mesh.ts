@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { createLog } from '../../lib/log.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
@@ -155,8 +156,13 @@ routers:
   }
 
   /** Starts an application on an address of its own and registers its pod. Without a handler it answers with its address. */
-  async pod(where: Omit<TestPod, 'port'>, handler?: RequestListener): Promise<TestPod> {
+  async pod(
+    where: Omit<TestPod, 'port'>,
+    handler?: RequestListener,
+    onUpgrade?: (request: IncomingMessage, socket: Duplex) => void,
+  ): Promise<TestPod> {
     const server = createServer(handler ?? ((_request, response) => response.end(where.ip)));
+    if (onUpgrade !== undefined) server.on('upgrade', onUpgrade);
     this.#servers.push(server);
     server.listen(0, where.ip);
     await once(server, 'listening');

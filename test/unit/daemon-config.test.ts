@@ -57,6 +57,21 @@ describe('daemon config', () => {
     );
   });
 
+  test('tls is off unless the router says so, and for routers with peers alone', () => {
+    const modes = (text: string) => parseDaemonConfig('daemon.yaml', text, ENVIRONMENT).routers.map(({ tls }) => tls);
+    assert.deepEqual(modes(SEED), ['off', 'off']);
+    const label = /(label: \w+)\n/g;
+    assert.deepEqual(modes(SEED.replace(label, '$1\n  tls: required\n')), ['required', 'required']);
+    assert.match(
+      problems(SEED.replace(label, '$1\n  tls: on\n'))[0] ?? '',
+      /routers\[0\]\.tls: give one of off, permissive, re/,
+    );
+    assert.match(
+      problems('routers: [{protocol: http, tls: permissive}]')[0] ?? '',
+      /routers\[0\]\.tls: daemons speak TLS to each other alone/,
+    );
+  });
+
   test('every problem is named in one reading, with its path and a fix', () => {
     const text = `admin: {port: 4140, ip: 0.0.0.0}
 routers:
