@@ -28,18 +28,22 @@ export class TestMesh {
   readonly daemons = new Map<string, TestDaemon>();
   readonly #dir: string;
   readonly #servers: Server[] = [];
-  readonly #tls: string;
+  readonly #tls: string | Readonly<Record<string, string>>;
   #signer: NodeSigner | undefined;
   #authority: CertificateSet | undefined;
 
-  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string) {
+  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string | Readonly<Record<string, string>>) {
     this.kubernetes = kubernetes;
     this.#dir = dir;
     this.#tls = tls;
   }
 
-  /** Starts the API and one daemon a node, and waits until all are ready and know each other. */
-  static async start(nodes: Readonly<Record<string, string>>, endpointSlices: boolean, tls = 'off'): Promise<TestMesh> {
+  /** Starts the API and one daemon a node (`tls`: of all, or by node), and waits until all are ready and know each other. */
+  static async start(
+    nodes: Readonly<Record<string, string>>,
+    endpointSlices: boolean,
+    tls: string | Readonly<Record<string, string>> = 'off',
+  ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
@@ -65,6 +69,7 @@ export class TestMesh {
   }
 
   async #startDaemon(nodeName: string, nodeIp: string): Promise<void> {
+    const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
@@ -72,7 +77,7 @@ export class TestMesh {
 routers:
 - protocol: http
   label: outgoing
-  tls: ${this.#tls}
+  tls: ${tls}
   interpreter:
     kind: default
     transformers:
@@ -80,7 +85,7 @@ routers:
   servers: [{port: 0, ip: node}]
 - protocol: http
   label: incoming
-  tls: ${this.#tls}
+  tls: ${tls}
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
