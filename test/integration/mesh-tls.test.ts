@@ -282,6 +282,43 @@ describe('two daemons, tls: required', () => {
   });
 });
 
+test('a daemon that is permissive and one that speaks plaintext alone lose no request, whatever its size', async () => {
+  const mesh = await TestMesh.start({ 'node-1': '127.68.1.1', 'node-2': '127.68.2.1' }, true, {
+    tls: { 'node-1': 'permissive', 'node-2': 'off' },
+  });
+  try {
+    const caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.68.1.10', node: 'node-1' });
+    const world = await mesh.pod(
+      { namespace: 'shop', name: 'world', ip: '127.68.2.11', node: 'node-2' },
+      (asked, response) => asked.pipe(response),
+    );
+    await mesh.service('shop', 'world', [{ name: 'http', port: 7778 }]);
+    await mesh.endpoints('shop', 'world', [world]);
+    const metrics = () => mesh.daemon('node-1').metrics();
+    await until(metrics, (text) => metricValue(text, 'identity_expiry_seconds') > 0);
+    const body = randomBytes(2 * 1024 * 1024);
+    const post = async () => {
+      const { port } = mesh.daemon('node-1').listening.outgoing?.[0] ?? { port: 0 };
+      const at = { host: '127.68.1.1', port, localAddress: caller.ip, agent: false as const };
+      const sent = request({ ...at, method: 'POST', path: 'http://world/', headers: { host: 'world' } });
+      sent.on('error', () => {});
+      sent.end(body);
+      const [answer] = await once(sent, 'response');
+      const pieces: Buffer[] = [];
+      for await (const piece of answer) pieces.push(piece);
+      return { status: answer.statusCode, error: answer.headers['l5d-err'], same: Buffer.concat(pieces).equals(body) };
+    };
+    // Until the names are known; no other error is forgiven.
+    const first = await until(post, ({ error }) => error !== 'unknown_name' && error !== 'no_endpoints');
+    assert.deepEqual(first, { status: 200, error: undefined, same: true });
+    const text = await metrics();
+    assert.equal(metricValue(text, 'tls_refused_total', { side: 'client', reason: 'plaintext' }), 1);
+    assert.ok(metricValue(text, 'tls_connection_total', { side: 'client', handshake: 'plaintext' }) >= 1);
+  } finally {
+    await mesh.stop();
+  }
+});
+
 function bundleOf(mesh: TestMesh): string {
   const map = mesh.kubernetes.get(`/api/v1/namespaces/nodemesh/configmaps/${CA_CONFIG_MAP}`);
   return (map as unknown as { data?: Record<string, string> } | undefined)?.data?.['ca.crt'] ?? '';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ describe("a daemon's identity", () => {
   };
   const startSigner = async () => {
     const signer = new NodeSigner({
-      api: await api('signer'),
+      api: await api(randomUUID()),
       namespace: 'nodemesh',
       trustDomain: 'cluster.local',
       authority: () => authority,

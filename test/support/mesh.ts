@@ -28,11 +28,11 @@ export class TestMesh {
   readonly daemons = new Map<string, TestDaemon>();
   readonly #dir: string;
   readonly #servers: Server[] = [];
-  readonly #tls: string;
+  readonly #tls: string | Readonly<Record<string, string>>;
   #signer: NodeSigner | undefined;
   #authority: CertificateSet | undefined;
 
-  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string) {
+  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string | Readonly<Record<string, string>>) {
     this.kubernetes = kubernetes;
     this.#dir = dir;
     this.#tls = tls;
@@ -40,12 +40,12 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML).
+   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
     endpointSlices: boolean,
-    { tls = 'off', incomingKeys = '' }: { tls?: string; incomingKeys?: string } = {},
+    { tls = 'off', incomingKeys = '' }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
@@ -72,6 +72,7 @@ export class TestMesh {
   }
 
   async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string): Promise<void> {
+    const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
@@ -79,7 +80,7 @@ export class TestMesh {
 routers:
 - protocol: http
   label: outgoing
-  tls: ${this.#tls}
+  tls: ${tls}
   interpreter:
     kind: default
     transformers:
@@ -87,7 +88,7 @@ routers:
   servers: [{port: 0, ip: node}]
 - protocol: http
   label: incoming
-  tls: ${this.#tls}
+  tls: ${tls}
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
