@@ -64,7 +64,7 @@ export interface Exchange {
   /** Begins to deliver the body, including what has arrived already. Called at most once. */
   readBody(sink: BodySink): void;
   resumeBody(): void;
-  /** A 1xx answer; dropped where the caller cannot understand it (HTTP/1.0). Gives false when the caller is slower, as `writeBody`. */
+  /** A 1xx answer; dropped where the caller cannot understand it (HTTP/1.0). Gives false like `writeBody`. */
   inform(status: number, reason: string, fieldLines: string): boolean;
   respond(answer: Answer): void;
   /** Answers 101 or a CONNECT's 2xx, and gives up the connection to whoever asked. Instead of `respond`. */
@@ -86,7 +86,7 @@ export interface ResponseSink {
   readonly asksForTunnel: boolean;
   /** 101, or a CONNECT's 2xx: the connection is the sink's from here on, and nothing more comes from it here. */
   onTunnel(head: ResponseHead, tunnel: OpenedTunnel): void;
-  /** A 1xx answer; the final one follows (RFC 9110 §15.2). Gives false like `onAnswerData`: nothing limits their number. */
+  /** A 1xx answer; the final one follows (RFC 9110 §15.2). Gives false like `onAnswerData`: there may be many. */
   onInformation(head: ResponseHead): boolean;
   onAnswer(head: ResponseHead): void;
   /** Gives false when no more should come until `resume` is called on the connection. */

@@ -55,7 +55,7 @@ export class Http1Exchange implements Exchange {
     return this.#body.done;
   }
 
-  /** Whether the caller waits, rightly, to send more: for the application to take what has come, or for its 100 (Continue). */
+  /** Whether the caller waits to send more, and rightly: until what has come is taken, or for a 100 (Continue). */
   get holdsBodyBack(): boolean {
     return this.#connection.socket.isPaused() || (this.request.expectsContinue && !this.#continued);
   }

@@ -24,13 +24,13 @@ export interface Reading {
   readonly messages: ReadMessage[];
   /** Why it refused to read on, if it did. */
   refusal: string | undefined;
-  /** What followed a message that asked for a tunnel (request) or opened one (response); undefined without such a message. */
+  /** What followed a request that asks for a tunnel, or a response that opens one; undefined without such a message. */
   tunnel: string | undefined;
   /** Whether the connection could carry another message afterwards. */
   reusable: boolean;
 }
 
-/** Takes the place of a connected socket whose bytes are handed over directly, so that a codec is driven at memory speed. */
+/** Takes the place of a connected socket: bytes are handed over directly, so that a codec runs at memory speed. */
 export class DirectSocket extends EventEmitter {
   destroyed = false;
   readonly writable = true;
@@ -87,7 +87,7 @@ export class DirectSocket extends EventEmitter {
 const NO_CONTENT: Answer = { status: 204, reason: 'No Content', fieldLines: '', framing: NO_BODY };
 
 /**
- * Reads requests with the daemon's listening codec, and their targets as routers do; each is answered 204 once it is complete.
+ * Reads requests with the daemon's listening codec, and their targets as routers do; each is answered 204 once complete.
  */
 export function readRequests(pieces: readonly Buffer[]): Reading {
   const socket = new DirectSocket();
@@ -158,8 +158,8 @@ function requestMessage({ method, target, minorVersion, fields }: RequestHead): 
 const OWNER: ConnectionOwner = { now: () => 0, onIdle() {}, onGone() {} };
 
 /**
- * Reads the answer to one request with the daemon's connecting codec. `asksForTunnel`: the request was an Upgrade (a CONNECT
- * always is). `ends`: the server closes its side afterwards.
+ * Reads the answer to one request with the daemon's connecting codec. `asksForTunnel`: the request was an Upgrade (or a
+ * CONNECT, which always does). `ends`: the server closes its side afterwards.
  */
 export function readResponse(
   pieces: readonly Buffer[],

@@ -66,7 +66,10 @@ export function sayClose(fields: readonly string[], ...names: string[]): boolean
   );
 }
 
-/** Same verdict, messages and rest; of several faults another may be seen first. What a refused message had shown before its refusal is not compared. */
+/**
+ * Same verdict, messages and rest. Of several faults another may be seen first; what a refused message had shown before its
+ * refusal is not compared.
+ */
 export function sameReading(one: Reading, other: Reading): boolean {
   const settled = ({ messages, refusal, tunnel, reusable }: Reading) =>
     JSON.stringify([
