@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
@@ -10,6 +10,7 @@ import { ProxyError } from '../http/proxy-error.ts';
 /** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
 const CONNECT_TIMEOUT_MS = 1_000;
 const COALESCE_BYTES = 16 * 1024;
+const READ_BYTES = 64 * 1024;
 
 export interface ServerAddress {
   readonly ip: string;
@@ -34,10 +35,14 @@ export interface UpstreamConnection {
   abort(): void;
 }
 
-/** Connects to a server; a node that is down says nothing, so that only the time-out tells. */
-export function connectTo(address: ServerAddress): Socket {
+/**
+ * Connects to a server; a node that is down says nothing, so that only the time-out tells. With `onread`, what arrives is
+ * read into its buffer and given to its callback; without, the socket gives 'data' events.
+ */
+export function connectTo(address: ServerAddress, onread?: OnReadOpts): Socket {
   const { ip, port } = address;
-  const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+  const reading = onread === undefined ? {} : { onread };
+  const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true, ...reading });
   const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
   socket.once('connect', () => clearTimeout(timer));
   socket.once('close', () => clearTimeout(timer));
@@ -58,6 +63,10 @@ export class Http1ClientConnection implements UpstreamConnection {
   serverIdleMs: number | undefined;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
+  /** Every read goes into it: a buffer made for each would be garbage by the next, 64 MB before V8 looks for it. */
+  #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** A piece of the last read is still being written to the caller. */
+  #lent = false;
   #sink: ResponseSink | undefined;
   #method = '';
   #body: BodyReader | undefined;
@@ -71,16 +80,17 @@ export class Http1ClientConnection implements UpstreamConnection {
   #answerBegun = false;
   #failure: Error | undefined;
   #gone = false;
+  /** The socket is a tunnel's. */
+  #tunnel = false;
 
   constructor(address: ServerAddress, owner: ConnectionOwner) {
     this.address = address;
     this.#owner = owner;
-    const socket = connectTo(address);
+    const socket = connectTo(address, { buffer: () => this.#buffer, callback: this.#onRead });
     this.#socket = socket;
     socket.on('connect', () => {
       this.#connected = true;
     });
-    socket.on('data', this.#onData);
     socket.on('drain', this.#onDrain);
     socket.on('end', this.#onEnd);
     socket.on('error', (error: Error) => {
@@ -150,6 +160,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   resume(): void {
+    this.#lent = false;
     this.#socket.resume();
   }
 
@@ -166,7 +177,14 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
 
-  readonly #onData = (bytes: Buffer): void => {
+  readonly #onRead = (length: number): boolean => {
+    const bytes = this.#buffer.subarray(0, length);
+    if (this.#tunnel) return this.#socket.push(Buffer.from(bytes));
+    this.#onData(bytes);
+    return true;
+  };
+
+  #onData(bytes: Buffer): void {
     if (this.#sink === undefined) {
       // Nobody asked: a late answer here would be given to the wrong request.
       this.#socket.destroy();
@@ -185,7 +203,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       return;
     }
     sink.onReadDone();
-  };
+  }
 
   #consume(bytes: Buffer, sink: ResponseSink): void {
     let at = 0;
@@ -202,14 +220,16 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   readonly #onBodyPiece = (piece: Buffer): void => {
-    if (this.#sink !== undefined && !this.#sink.onAnswerData(piece)) this.#socket.pause();
+    if (this.#sink === undefined || this.#sink.onAnswerData(piece)) return;
+    this.#lent = true;
+    this.#socket.pause();
   };
 
   #readHead(bytes: Buffer, offset: number, sink: ResponseSink): number | undefined {
     this.#answerBegun = true;
     const found = findHead(bytes, offset);
     if (found === undefined) {
-      this.#unread = offset === 0 ? bytes : bytes.subarray(offset);
+      this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }
     const head = parseResponseHead(found.text, this.#method);
@@ -232,10 +252,10 @@ export class Http1ClientConnection implements UpstreamConnection {
   #openTunnel(head: ResponseHead, early: Buffer, sink: ResponseSink): void {
     const socket = this.#socket;
     this.#sink = undefined;
-    socket.off('data', this.#onData);
+    this.#tunnel = true;
     socket.off('drain', this.#onDrain);
     socket.off('end', this.#onEnd);
-    sink.onTunnel(head, { socket, early: early.length === 0 ? undefined : early });
+    sink.onTunnel(head, { socket, early: early.length === 0 ? undefined : Buffer.from(early) });
   }
 
   #endAnswer(nothingFollows: boolean): void {
@@ -246,6 +266,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#body = undefined;
     this.#served += 1;
     if (reusable) {
+      // What the caller has not taken yet must not be overwritten by the answer to the next request.
+      if (this.#lent) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#lent = false;
       this.idleSince = this.#owner.now();
       this.#owner.onIdle(this);
       this.#socket.resume();

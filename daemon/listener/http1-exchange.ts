@@ -7,7 +7,7 @@ import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 
 /** Up to this size a piece is copied behind its head or chunk size, so that both leave in one write (one segment, one syscall). */
-const COALESCE_BYTES = 16 * 1024;
+export const COALESCE_BYTES = 16 * 1024;
 
 const NOBODY: ExchangeWatcher = { onCallerGone() {}, onCallerWritable() {} };
 
@@ -141,21 +141,22 @@ export class Http1Exchange implements Exchange {
     const { socket } = this.#connection;
     const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
-    if (before === '') return socket.write(piece);
-    const after = this.#chunkedAnswer ? 2 : 0;
-    if (piece.length <= COALESCE_BYTES) {
-      const joined = Buffer.allocUnsafe(before.length + piece.length + after);
+    const after = this.#chunkedAnswer ? '\r\n' : '';
+    if (piece.length < COALESCE_BYTES) {
+      const joined = Buffer.allocUnsafe(before.length + piece.length + after.length);
       joined.write(before, 0, 'latin1');
       piece.copy(joined, before.length);
-      if (after > 0) joined.write('\r\n', before.length + piece.length, 'latin1');
+      if (after !== '') joined.write(after, before.length + piece.length, 'latin1');
       return socket.write(joined);
     }
-    socket.cork();
-    socket.write(before, 'latin1');
-    const more = socket.write(piece);
-    if (after > 0) socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
+    if (before !== '') {
+      socket.cork();
+      socket.write(before, 'latin1');
+    }
+    socket.write(piece);
+    if (after !== '') socket.write(after, 'latin1');
+    if (before !== '') socket.uncork();
+    return socket.writableLength === 0; // else 'drain' comes: pieces are larger than the high-water mark
   }
 
   endBody(trailers: FieldList): void {

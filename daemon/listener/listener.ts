@@ -2,10 +2,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
 import type { ExchangeHandler } from '../http/exchange.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
+import { COALESCE_BYTES } from './http1-exchange.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
 
 const SWEEP_MS = 1_000;
 const BACKLOG = 1024;
+/** What Http1Exchange does not copy is at least this large, so that a socket tells of its end. */
+const HIGH_WATER_BYTES = COALESCE_BYTES;
 
 export interface ListenerOptions {
   /** Of the router that it serves; for logs. */
@@ -35,7 +38,9 @@ export class Listener implements ConnectionHost {
     this.#options = options;
     this.handle = options.handle;
     this.now = options.now;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES }, (socket) =>
+      this.#accept(socket),
+    );
   }
 
   get draining(): boolean {
