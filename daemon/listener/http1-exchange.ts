@@ -9,6 +9,9 @@ import type { ProxyError } from '../http/proxy-error.ts';
 /** Up to this size a piece is copied behind its head or chunk size, so that both leave in one write (one segment, one syscall). */
 export const COALESCE_BYTES = 16 * 1024;
 
+/** Up to this size a piece is cheaper to write as text behind other text than as bytes. */
+const SMALL_BYTES = 1024;
+
 const NOBODY: ExchangeWatcher = { onCallerGone() {}, onCallerWritable() {} };
 
 /** What an exchange needs of the connection that it came on. */
@@ -64,12 +67,12 @@ export class Http1Exchange implements Exchange {
 
   /** Takes bytes that arrived; gives the offset after this message. Throws ProxyError on malformed chunks. */
   receive(bytes: Buffer, offset: number): number {
-    const end = this.#body.read(bytes, offset, this.#onBodyPiece);
+    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece));
     if (this.#body.done) this.#deliverEnd();
     return end;
   }
 
-  readonly #onBodyPiece = (piece: Buffer): void => {
+  #takePiece(piece: Buffer): void {
     if (this.#answerEnded) return;
     if (this.#sink === undefined) {
       this.#unread.push(piece);
@@ -77,7 +80,7 @@ export class Http1Exchange implements Exchange {
     } else if (!this.#sink.write(piece)) {
       this.#connection.socket.pause();
     }
-  };
+  }
 
   readBody(sink: BodySink): void {
     this.#sink = sink;
@@ -139,6 +142,7 @@ export class Http1Exchange implements Exchange {
   writeBody(piece: Buffer): boolean {
     if (this.#answerEnded) return true;
     const { socket } = this.#connection;
+    if (piece.length <= SMALL_BYTES) return this.#hold(piece);
     const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
     const after = this.#chunkedAnswer ? '\r\n' : '';
@@ -159,6 +163,14 @@ export class Http1Exchange implements Exchange {
     return socket.writableLength === 0; // else 'drain' comes: pieces are larger than the high-water mark
   }
 
+  /** Keeps a small piece as text, so that it leaves in one write with its head, with others, and with the end. */
+  #hold(piece: Buffer): boolean {
+    const text = piece.toString('latin1');
+    this.#held += this.#chunkedAnswer ? `${piece.length.toString(16)}\r\n${text}\r\n` : text;
+    if (this.#held.length > COALESCE_BYTES) this.flush();
+    return !this.#connection.socket.writableNeedDrain;
+  }
+
   endBody(trailers: FieldList): void {
     if (this.#answerEnded) return;
     if (this.#chunkedAnswer) this.#held += lastChunk(trailers);
@@ -175,6 +187,7 @@ export class Http1Exchange implements Exchange {
   }
 
   abort(): void {
+    this.flush();
     this.#answerEnded = true;
     const { socket } = this.#connection;
     // An answer that only the close delimits would look complete after a plain end (RFC 9112 §8): reset instead.
