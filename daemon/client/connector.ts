@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import { ProxyError } from '../http/proxy-error.ts';
 
 /** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
@@ -11,21 +11,29 @@ export interface ServerAddress {
   readonly node?: string | undefined;
 }
 
+/** What whoever asks for a connection hears of it. */
+export interface ConnectionEvents {
+  /** Called once when it stands, and leads to whom it is meant for; what is written before waits. */
+  onReady(): void;
+  /** Called when it should serve no request more than the one under way, since a new one would be better. */
+  onStale?: (() => void) | undefined;
+  /** Where what arrives is read into, if the connector can; else the socket gives 'data' events. */
+  readonly onread?: OnReadOpts | undefined;
+}
+
 /** Makes connections to servers. */
 export interface Connector {
-  /**
-   * Begins a connection. `onReady` is called once when it stands, and leads to whom it is meant for; what is written before
-   * waits. `onStale` is called when it should serve no request more than the one under way, since a new one would be better.
-   */
-  connect(address: ServerAddress, onReady: () => void, onStale: () => void): Socket;
+  /** Begins a connection. */
+  connect(address: ServerAddress, events: ConnectionEvents): Socket;
   /** Why a connection never became ready: the error that its socket ended with, for the person who reads the answer. */
   explain(address: ServerAddress, cause: Error | undefined): ProxyError;
 }
 
 /** Without TLS. */
 export const PLAINTEXT: Connector = {
-  connect({ ip, port }, onReady) {
-    const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+  connect({ ip, port }, { onReady, onread }) {
+    const reading = onread === undefined ? {} : { onread };
+    const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true, ...reading });
     const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
     socket.once('connect', () => {
       clearTimeout(timer);

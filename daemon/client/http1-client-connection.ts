@@ -9,6 +9,7 @@ import { ProxyError } from '../http/proxy-error.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
 
 const COALESCE_BYTES = 16 * 1024;
+const READ_BYTES = 64 * 1024;
 
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
@@ -38,6 +39,10 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #connector: Connector;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
+  /** Every read goes into it: a buffer made for each would be garbage by the next, 64 MB before V8 looks for it. */
+  #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** A piece of the last read is still being written to the caller. */
+  #lent = false;
   #sink: ResponseSink | undefined;
   #method = '';
   #body: BodyReader | undefined;
@@ -52,20 +57,24 @@ export class Http1ClientConnection implements UpstreamConnection {
   #answerBegun = false;
   #failure: Error | undefined;
   #gone = false;
+  /** The socket is a tunnel's. */
+  #tunnel = false;
 
   constructor(address: ServerAddress, connector: Connector, owner: ConnectionOwner) {
     this.address = address;
     this.#owner = owner;
     this.#connector = connector;
-    const onReady = () => {
-      this.#connected = true;
-    };
-    const onStale = () => {
-      this.#stale = true;
-    };
-    const socket = connector.connect(address, onReady, onStale);
+    const socket = connector.connect(address, {
+      onReady: () => {
+        this.#connected = true;
+      },
+      onStale: () => {
+        this.#stale = true;
+      },
+      onread: { buffer: () => this.#buffer, callback: this.#onRead },
+    });
     this.#socket = socket;
-    socket.on('data', this.#onData);
+    socket.on('data', this.#onData); // of a connector that has no use for `onread`
     socket.on('drain', this.#onDrain);
     socket.on('end', this.#onEnd);
     socket.on('error', (error: Error) => {
@@ -135,6 +144,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   resume(): void {
+    this.#lent = false;
     this.#socket.resume();
   }
 
@@ -150,6 +160,13 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
+
+  readonly #onRead = (length: number): boolean => {
+    const bytes = this.#buffer.subarray(0, length);
+    if (this.#tunnel) return this.#socket.push(Buffer.from(bytes));
+    this.#onData(bytes);
+    return true;
+  };
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#sink === undefined) {
@@ -187,14 +204,16 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   readonly #onBodyPiece = (piece: Buffer): void => {
-    if (this.#sink !== undefined && !this.#sink.onAnswerData(piece)) this.#socket.pause();
+    if (this.#sink === undefined || this.#sink.onAnswerData(piece)) return;
+    this.#lent = true;
+    this.#socket.pause();
   };
 
   #readHead(bytes: Buffer, offset: number, sink: ResponseSink): number | undefined {
     this.#answerBegun = true;
     const found = findHead(bytes, offset);
     if (found === undefined) {
-      this.#unread = offset === 0 ? bytes : bytes.subarray(offset);
+      this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }
     const head = parseResponseHead(found.text, this.#method);
@@ -226,10 +245,11 @@ export class Http1ClientConnection implements UpstreamConnection {
   #openTunnel(head: ResponseHead, early: Buffer, sink: ResponseSink): void {
     const socket = this.#socket;
     this.#sink = undefined;
+    this.#tunnel = true;
     socket.off('data', this.#onData);
     socket.off('drain', this.#onDrain);
     socket.off('end', this.#onEnd);
-    sink.onTunnel(head, { socket, early: early.length === 0 ? undefined : early });
+    sink.onTunnel(head, { socket, early: early.length === 0 ? undefined : Buffer.from(early) });
   }
 
   #endAnswer(nothingFollows: boolean): void {
@@ -240,6 +260,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#body = undefined;
     this.#served += 1;
     if (reusable) {
+      // What the caller has not taken yet must not be overwritten by the answer to the next request.
+      if (this.#lent) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#lent = false;
       this.idleSince = this.#owner.now();
       this.#owner.onIdle(this);
       this.#socket.resume();

@@ -6,7 +6,7 @@ import { resetThrough } from '../http/tls-reset.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { chainVerdict, judgePeer, type Refusal } from '../identity/peer-check.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
-import { addressText, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
+import { addressText, type ConnectionEvents, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Under `permissive`, a connection in plaintext is used this long, and a daemon that does not speak TLS asked anew after it. */
@@ -51,15 +51,15 @@ export class PeerTls implements Connector {
     });
   }
 
-  connect(address: ServerAddress, onReady: () => void, onStale: () => void): Socket {
+  connect(address: ServerAddress, events: ConnectionEvents): Socket {
     const { mode, metrics } = this.#options;
     const context = this.#secureContext();
     if (mode === 'permissive' && (context === undefined || this.#speaksPlaintext(address))) {
       metrics.connected('client', 'plaintext');
-      setTimeout(onStale, PLAINTEXT_MS).unref();
-      return PLAINTEXT.connect(address, onReady, onStale);
+      if (events.onStale !== undefined) setTimeout(events.onStale, PLAINTEXT_MS).unref();
+      return PLAINTEXT.connect(address, events);
     }
-    if (context !== undefined) return this.#connectSecurely(address, context, onReady);
+    if (context !== undefined) return this.#connectSecurely(address, context, events);
     metrics.refused('client', 'no_identity');
     return failed(new ProxyError('peer_not_trusted', 'this daemon has no certificate of its own yet'));
   }
@@ -78,14 +78,10 @@ export class PeerTls implements Connector {
     return PLAINTEXT.explain(address, cause);
   }
 
-  #connectSecurely(address: ServerAddress, secureContext: SecureContext, onReady: () => void): Socket {
+  #connectSecurely(address: ServerAddress, secureContext: SecureContext, { onReady }: ConnectionEvents): Socket {
     const { trustDomain, metrics, wallClock } = this.#options;
     const key = sessionKey(address);
-    const raw = PLAINTEXT.connect(
-      address,
-      () => {},
-      () => {},
-    );
+    const raw = PLAINTEXT.connect(address, { onReady() {} });
     const session = this.#sessions.get(key);
     const socket = connect({
       socket: raw,

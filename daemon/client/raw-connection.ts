@@ -38,7 +38,7 @@ export class RawConnection implements UpstreamConnection {
       this.#sink = undefined;
       waiting?.onTunnel(OPENED, { socket, early: undefined });
     };
-    const socket = PLAINTEXT.connect(this.#address, onReady, () => {});
+    const socket = PLAINTEXT.connect(this.#address, { onReady });
     this.#socket = socket;
     socket.pause();
     socket.on('error', (error) => {

@@ -69,7 +69,7 @@ export interface Exchange {
   respond(answer: Answer): void;
   /** Answers 101 or a CONNECT's 2xx, and gives up the connection to whoever asked. Instead of `respond`. */
   openTunnel(status: number, reason: string, fieldLines: string): CallerTunnel;
-  /** Gives false when the caller is slower than the answer: wait for `onCallerWritable`. */
+  /** Gives false while the piece has not all been taken over: it must not change, nor more come, until `onCallerWritable`. */
   writeBody(piece: Buffer): boolean;
   endBody(trailers: FieldList): void;
   /** Sends out what was held back to be written in one piece. Called when a read from upstream has been worked through. */
@@ -89,7 +89,7 @@ export interface ResponseSink {
   /** A 1xx answer; the final one follows (RFC 9110 §15.2). Gives false like `onAnswerData`: there may be many. */
   onInformation(head: ResponseHead): boolean;
   onAnswer(head: ResponseHead): void;
-  /** Gives false when no more should come until `resume` is called on the connection. */
+  /** The piece is lent: true gives it back at once, false when `resume` is called on the connection; till then no more. */
   onAnswerData(piece: Buffer): boolean;
   onAnswerEnd(trailers: FieldList): void;
   /** One read from the socket has been worked through. */

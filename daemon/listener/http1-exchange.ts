@@ -9,6 +9,9 @@ import type { ProxyError } from '../http/proxy-error.ts';
 /** Up to this size a piece is copied behind its head or chunk size, so that both leave in one write (one segment, one syscall). */
 const COALESCE_BYTES = 16 * 1024;
 
+/** Up to this size a piece is cheaper to write as text behind other text than as bytes. */
+const SMALL_BYTES = 1024;
+
 const NOBODY: ExchangeWatcher = { onCallerGone() {}, onCallerWritable() {} };
 
 /** What an exchange needs of the connection that it came on. */
@@ -17,6 +20,8 @@ export interface ExchangeConnection {
   readonly caller: Caller;
   /** Whether the connection may serve another request after this one, as far as the connection itself is concerned. */
   readonly persistent: boolean;
+  /** Asks for `onCallerWritable` once all is written: the socket's 'drain' comes only after more than a high-water mark. */
+  tellWritten(): void;
   /** Lets go of the socket: the exchange's answer has made a tunnel of it. */
   releaseSocket(exchange: Http1Exchange): CallerTunnel;
   /** The answer is complete; `reusable` says whether the next request may follow on this connection. */
@@ -70,12 +75,12 @@ export class Http1Exchange implements Exchange {
 
   /** Takes bytes that arrived; gives the offset after this message. Throws ProxyError on malformed chunks. */
   receive(bytes: Buffer, offset: number): number {
-    const end = this.#body.read(bytes, offset, this.#onBodyPiece);
+    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece));
     if (this.#body.done) this.#deliverEnd();
     return end;
   }
 
-  readonly #onBodyPiece = (piece: Buffer): void => {
+  #takePiece(piece: Buffer): void {
     if (this.#answerEnded) return;
     if (this.#sink === undefined) {
       this.#unread.push(piece);
@@ -83,7 +88,7 @@ export class Http1Exchange implements Exchange {
     } else if (!this.#sink.write(piece)) {
       this.#connection.socket.pause();
     }
-  };
+  }
 
   readBody(sink: BodySink): void {
     this.#sink = sink;
@@ -146,23 +151,35 @@ export class Http1Exchange implements Exchange {
   writeBody(piece: Buffer): boolean {
     if (this.#answerEnded) return true;
     const { socket } = this.#connection;
+    if (piece.length <= SMALL_BYTES) return this.#hold(piece);
     const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
-    if (before === '') return socket.write(piece);
-    const after = this.#chunkedAnswer ? 2 : 0;
-    if (piece.length <= COALESCE_BYTES) {
-      const joined = Buffer.allocUnsafe(before.length + piece.length + after);
+    const after = this.#chunkedAnswer ? '\r\n' : '';
+    if (piece.length < COALESCE_BYTES) {
+      const joined = Buffer.allocUnsafe(before.length + piece.length + after.length);
       joined.write(before, 0, 'latin1');
       piece.copy(joined, before.length);
-      if (after > 0) joined.write('\r\n', before.length + piece.length, 'latin1');
+      if (after !== '') joined.write(after, before.length + piece.length, 'latin1');
       return socket.write(joined);
     }
-    socket.cork();
-    socket.write(before, 'latin1');
-    const more = socket.write(piece);
-    if (after > 0) socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return more;
+    if (before !== '') {
+      socket.cork();
+      socket.write(before, 'latin1');
+    }
+    socket.write(piece);
+    if (after !== '') socket.write(after, 'latin1');
+    if (before !== '') socket.uncork();
+    if (socket.writableLength === 0) return true;
+    this.#connection.tellWritten();
+    return false;
+  }
+
+  /** Keeps a small piece as text, so that it leaves in one write with its head, with others, and with the end. */
+  #hold(piece: Buffer): boolean {
+    const text = piece.toString('latin1');
+    this.#held += this.#chunkedAnswer ? `${piece.length.toString(16)}\r\n${text}\r\n` : text;
+    if (this.#held.length > COALESCE_BYTES) this.flush();
+    return !this.#connection.socket.writableNeedDrain;
   }
 
   endBody(trailers: FieldList): void {

@@ -46,6 +46,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
   #unread: Buffer | undefined;
   #consuming = false;
+  /** An empty write waits behind the others, to tell when they are done. */
+  #telling = false;
   #callerEnded = false;
   #closing = false;
   /** The socket is a tunnel's: nothing is read, timed or closed here. */
@@ -158,6 +160,18 @@ export class Http1ServerConnection implements ExchangeConnection {
   }
 
   readonly #onDrain = (): void => this.#exchange?.watcher.onCallerWritable();
+
+  tellWritten(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    this.socket.write('', this.#onWritten);
+  }
+
+  readonly #onWritten = (): void => {
+    this.#telling = false;
+    if (this.socket.writableLength === 0) this.#onDrain();
+    else if (!this.socket.destroyed) this.tellWritten();
+  };
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#closing) return;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiscoDaemon, metricValue, runDiscoDaemon } from '../support/daemon.ts';
 import { ask, RawServer, sendRaw, splitAnswers } from '../support/raw-http.ts';
 
@@ -200,6 +201,36 @@ describe('one daemon between a caller and an application', () => {
     // What the kernels of four sockets hold is a few MB; the daemon itself holds next to nothing.
     assert.ok(written < 64 * 1024 * 1024, `${written} bytes were taken for a caller that reads nothing`);
     caller.destroy();
+  });
+
+  test('an answer comes whole to a caller that lets it pile up first, in either framing', async () => {
+    const body = Buffer.from(Uint32Array.from({ length: 4 * 1024 * 1024 }, (_, i) => i).buffer);
+    let written = 0;
+    handler = (incoming, response) => {
+      if (incoming.url === '/length') response.setHeader('Content-Length', body.length);
+      const push = () => {
+        while (written < body.length) {
+          const piece = body.subarray(written, written + 100_000);
+          written += piece.length;
+          if (!response.write(piece)) {
+            response.once('drain', push);
+            return;
+          }
+        }
+        response.end();
+      };
+      push();
+    };
+    for (const framing of ['length', 'chunked']) {
+      written = 0;
+      const asked = request({ port: mesh.port, path: `http://web/${framing}` }).end();
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      for (let seen = -1; seen !== written; await sleep(50)) seen = written; // no event says that all buffers are full
+      assert.ok(written < body.length, 'the kernels of four sockets hold less than this');
+      const pieces: Buffer[] = [];
+      for await (const piece of response) pieces.push(piece);
+      assert.ok(Buffer.concat(pieces).equals(body), framing);
+    }
   });
 
   test('trailers and 103 Early Hints pass', async () => {

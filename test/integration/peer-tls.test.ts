@@ -241,9 +241,9 @@ describe('TLS between daemons', () => {
     const both = await serve(new TestIdentity(), 'permissive');
     let stale = true;
     const one = client(new TestIdentity(), 'permissive', {
-      connect: (address, onReady, onStale) => {
-        if (stale) onStale();
-        return PLAINTEXT.connect(address, onReady, onStale);
+      connect: (address, events) => {
+        if (stale) events.onStale?.();
+        return PLAINTEXT.connect(address, events);
       },
       explain: PLAINTEXT.explain,
     });

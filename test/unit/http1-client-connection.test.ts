@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PLAINTEXT } from '../../daemon/client/connector.ts';
+import { Http1ClientConnection } from '../../daemon/client/http1-client-connection.ts';
+import type { ResponseSink } from '../../daemon/http/exchange.ts';
+import { NO_BODY } from '../../daemon/http/message-head.ts';
+import { RawServer } from '../support/raw-http.ts';
+
+const BODY_BYTES = 20_000;
+
+test('what a slow caller still holds of one answer is not overwritten by the next', async (t) => {
+  let served = 0;
+  const server = await RawServer.start((socket) => {
+    socket.on('data', () => {
+      const body = (served === 0 ? 'a' : 'b').repeat(BODY_BYTES);
+      served += 1;
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${BODY_BYTES}\r\n\r\n${body}`);
+    });
+  });
+  const connection = new Http1ClientConnection({ ip: '127.0.0.1', port: server.port }, PLAINTEXT, {
+    now: () => 0,
+    onIdle() {},
+    onGone() {},
+  });
+  t.after(async () => {
+    connection.close();
+    await server.stop();
+  });
+  const first = await lastPieceOf(connection);
+  const before = first.toString('latin1');
+  await lastPieceOf(connection);
+  assert.equal(served, 2);
+  assert.match(before, /^a+$/);
+  assert.equal(first.toString('latin1'), before);
+});
+
+/** Sends a request; gives the last piece of its answer, which it has said to be still in use. */
+function lastPieceOf(connection: Http1ClientConnection): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let last = Buffer.alloc(0);
+    let received = 0;
+    const sink: ResponseSink = {
+      asksForTunnel: false,
+      onTunnel() {},
+      onInformation: () => true,
+      onAnswer() {},
+      onAnswerData(piece) {
+        last = piece as Buffer<ArrayBuffer>;
+        received += piece.length;
+        if (received < BODY_BYTES) setImmediate(() => connection.resume());
+        return false;
+      },
+      onAnswerEnd: () => resolve(last),
+      onReadDone() {},
+      onUpstreamWritable() {},
+      onUpstreamError: ({ error }) => reject(error),
+    };
+    connection.send('GET', 'GET / HTTP/1.1\r\nHost: web\r\n', NO_BODY, sink);
+    connection.end([]);
+  });
+}
