@@ -2,10 +2,10 @@ import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
-import { type FieldList, fieldValue } from '../http/fields.ts';
-import { findHead } from '../http/head-reader.ts';
-import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
+import type { FieldList } from '../http/fields.ts';
+import { type Framing, type ResponseHead, readResponse } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
+import { readQuickResponse } from '../http/quick-head.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
 
 const COALESCE_BYTES = 16 * 1024;
@@ -211,12 +211,12 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   #readHead(bytes: Buffer, offset: number, sink: ResponseSink): number | undefined {
     this.#answerBegun = true;
-    const found = findHead(bytes, offset);
+    const found = readQuickResponse(bytes, offset, this.#method) ?? readResponse(bytes, offset, this.#method);
     if (found === undefined) {
       this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }
-    const head = parseResponseHead(found.text, this.#method);
+    const { head } = found;
     if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
       if (!sink.asksForTunnel) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
       if (head.status === 101) this.#checkSwitch(head);
@@ -236,8 +236,7 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   /** RFC 9110 §7.8, §15.2.2: a 101 says what it switches to. A CONNECT asks for no switch. */
   #checkSwitch(head: ResponseHead): void {
-    const named = head.connectionOptions.includes('upgrade') && fieldValue(head.fields, 'upgrade') !== undefined;
-    if (!named || this.#method === 'CONNECT') {
+    if (!head.upgrades || this.#method === 'CONNECT') {
       throw new ProxyError('bad_response', 'the destination switched protocols without saying to which');
     }
   }

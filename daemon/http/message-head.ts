@@ -1,4 +1,14 @@
-import { classifyField, FieldClass, type FieldList, isBlank, listMembers, withoutBlanks } from './fields.ts';
+import {
+  classifyField,
+  FieldClass,
+  type FieldList,
+  FieldTable,
+  type HeadFields,
+  isBlank,
+  listMembers,
+  withoutBlanks,
+} from './fields.ts';
+import { findHead } from './head-reader.ts';
 import { ProxyError } from './proxy-error.ts';
 
 /** How the end of a body is known (RFC 9112 §6.3). */
@@ -9,17 +19,13 @@ export type Framing =
   | { readonly kind: 'close' };
 
 export const NO_BODY: Framing = { kind: 'none' };
-const CHUNKED: Framing = { kind: 'chunked' };
+export const CHUNKED: Framing = { kind: 'chunked' };
 const UNTIL_CLOSE: Framing = { kind: 'close' };
 
 interface MessageHead {
   /** 0 or 1: the x of HTTP/1.x. */
   readonly minorVersion: number;
-  readonly fields: FieldList;
-  /** One class per field, in the fields' order. */
-  readonly classes: FieldClass[];
-  /** Members of `Connection`, lower-case. */
-  readonly connectionOptions: readonly string[];
+  readonly fields: HeadFields;
   /** Whether the sender means to keep the connection (RFC 9112 §9.3). */
   readonly keepAlive: boolean;
   readonly framing: Framing;
@@ -42,8 +48,16 @@ export interface RequestHead extends MessageHead {
 export interface ResponseHead extends MessageHead {
   readonly status: number;
   readonly reason: string;
+  /** Whether it says which protocol it switches to (RFC 9110 §7.8). */
+  readonly upgrades: boolean;
   /** `Keep-Alive: timeout=…` in seconds, if the server gave one. */
   readonly keepAliveTimeoutS: number | undefined;
+}
+
+/** A head that was read, and where in the bytes that it was found in its message goes on. */
+export interface FoundMessage<Head> {
+  readonly head: Head;
+  readonly bodyOffset: number;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -74,6 +88,10 @@ class MessageFacts {
     this.classes.push(fieldClass);
     if (fieldClass !== FieldClass.endToEnd) this.#note(fieldClass, value);
     return fieldClass;
+  }
+
+  get table(): FieldTable {
+    return new FieldTable(this.fields, this.classes, this.connectionOptions);
   }
 
   #note(fieldClass: FieldClass, value: string): void {
@@ -112,6 +130,22 @@ class MessageFacts {
   }
 }
 
+/** Reads a request head from `start` on; undefined while it is incomplete. Throws ProxyError as `findHead` and `parseRequestHead`. */
+export function readRequest(bytes: Buffer, start: number): FoundMessage<RequestHead> | undefined {
+  const found = findHead(bytes, start);
+  return found && { head: parseRequestHead(found.text), bodyOffset: found.bodyOffset };
+}
+
+/** Reads a response head likewise. Throws ProxyError as `findHead` and `parseResponseHead`. */
+export function readResponse(
+  bytes: Buffer,
+  start: number,
+  requestMethod: string,
+): FoundMessage<ResponseHead> | undefined {
+  const found = findHead(bytes, start);
+  return found && { head: parseResponseHead(found.text, requestMethod), bodyOffset: found.bodyOffset };
+}
+
 /**
  * Reads a request head strictly (RFC 9112 §2–§6): `text` is everything before the empty line, as latin1.
  * Throws ProxyError (400, 417, 501, 505) for whatever is malformed or could be read in two ways.
@@ -146,9 +180,7 @@ export function parseRequestHead(text: string): RequestHead {
     method,
     target,
     minorVersion,
-    fields: facts.fields,
-    classes: facts.classes,
-    connectionOptions: facts.connectionOptions,
+    fields: facts.table,
     keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
     framing,
     host: facts.host,
@@ -176,9 +208,8 @@ export function parseResponseHead(text: string, requestMethod: string): Response
       status,
       reason: match[3] ?? '',
       minorVersion,
-      fields: facts.fields,
-      classes: facts.classes,
-      connectionOptions: facts.connectionOptions,
+      fields: facts.table,
+      upgrades: facts.connectionOptions.includes('upgrade') && facts.upgrade !== undefined,
       keepAlive: keepsAlive(minorVersion, facts.connectionOptions) && !endsElsewhere(facts, status, minorVersion),
       framing: responseFraming(facts, status, requestMethod),
       keepAliveTimeoutS: keepAliveTimeout(facts.keepAlive),
@@ -246,7 +277,8 @@ function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
   return minorVersion === 1 || options.includes('keep-alive');
 }
 
-function keepAliveTimeout(value: string | undefined): number | undefined {
+/** The seconds of a `Keep-Alive: timeout=…`; undefined where it has none. */
+export function keepAliveTimeout(value: string | undefined): number | undefined {
   const match = value === undefined ? null : /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value);
   return match === null ? undefined : Number(match[1]);
 }

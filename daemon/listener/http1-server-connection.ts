@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
-import { findHead } from '../http/head-reader.ts';
-import { parseRequestHead } from '../http/message-head.ts';
+import { readRequest } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { readQuickRequest } from '../http/quick-head.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
+import { readInto } from './read-into.ts';
 
 /** A head must be complete this long after its first byte. */
 export const HEAD_TIMEOUT_MS = 20_000;
@@ -18,6 +19,9 @@ export const LINGER_MS = 1_000;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
  */
 const HALF_CLOSED_GRACE_MS = 500;
+const READ_BYTES = 64 * 1024;
+/** All connections read into it: a head is worked through before the next read, and what is kept of it is copied. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -46,6 +50,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
   #unread: Buffer | undefined;
   #consuming = false;
+  #buffer = READ_BUFFER;
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
   #callerEnded = false;
@@ -59,16 +64,17 @@ export class Http1ServerConnection implements ExchangeConnection {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
-    this.socket = socket;
+    this.socket = readInto(socket, { buffer: this.#nextBuffer, callback: this.#onRead }) ?? socket;
     this.caller = caller;
     this.#host = host;
     this.#waitingSince = host.now();
-    socket.on('error', () => {}); // 'close' follows and says all
-    socket.on('close', () => this.#onClose());
+    this.socket.on('error', () => {}); // 'close' follows and says all
+    this.socket.on('close', () => this.#onClose());
     this.#attach();
   }
 
   #attach(): void {
+    this.socket.resume();
     this.socket.on('data', this.#onData);
     this.socket.on('drain', this.#onDrain);
     this.socket.on('end', this.#onEnd);
@@ -173,6 +179,25 @@ export class Http1ServerConnection implements ExchangeConnection {
     else if (!this.socket.destroyed) this.tellWritten();
   };
 
+  readonly #onRead = (length: number): boolean => {
+    const bytes = this.#buffer.subarray(0, length);
+    if (this.#released) return this.socket.push(Buffer.from(bytes));
+    this.#onData(bytes);
+    return true;
+  };
+
+  /** A body's pieces go on as they are, and stay in use for a while. */
+  readonly #nextBuffer = (): Buffer => {
+    const inBody = this.#exchange?.bodyComplete === false;
+    this.#buffer = inBody ? Buffer.allocUnsafeSlow(READ_BYTES) : READ_BUFFER;
+    return this.#buffer;
+  };
+
+  #own(bytes: Buffer, offset: number): Buffer {
+    const rest = offset === 0 ? bytes : bytes.subarray(offset);
+    return bytes.buffer === READ_BUFFER.buffer ? Buffer.from(rest) : rest;
+  }
+
   readonly #onData = (bytes: Buffer): void => {
     if (this.#closing) return;
     if (this.#unread === undefined) {
@@ -206,12 +231,12 @@ export class Http1ServerConnection implements ExchangeConnection {
     let at = offset;
     while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
     if (at >= bytes.length) return undefined;
-    const head = findHead(bytes, at);
-    if (head === undefined) {
-      this.#unread = at === 0 ? bytes : bytes.subarray(at);
+    const read = readQuickRequest(bytes, at) ?? readRequest(bytes, at);
+    if (read === undefined) {
+      this.#unread = this.#own(bytes, at);
       return undefined;
     }
-    const exchange = new Http1Exchange(this, parseRequestHead(head.text), this.#host.now());
+    const exchange = new Http1Exchange(this, read.head, this.#host.now());
     this.#exchange = exchange;
     const refusal = this.#host.admit(this.caller);
     this.#admitted = refusal === undefined;
@@ -221,7 +246,7 @@ export class Http1ServerConnection implements ExchangeConnection {
       this.#host.onRefused(refusal);
       exchange.fail(refusal, this.#host.refusalLines(refusal));
     }
-    return head.bodyOffset;
+    return read.bodyOffset;
   }
 
   #letGo(): void {
@@ -233,8 +258,11 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   #readBody(bytes: Buffer, offset: number): number | undefined {
     const exchange = this.#exchange as Http1Exchange;
-    if (!exchange.bodyComplete) return exchange.receive(bytes, offset);
-    this.#unread = offset === 0 ? bytes : bytes.subarray(offset);
+    if (!exchange.bodyComplete) {
+      if (bytes.buffer !== READ_BUFFER.buffer) return exchange.receive(bytes, offset);
+      return offset + exchange.receive(this.#own(bytes, offset), 0);
+    }
+    this.#unread = this.#own(bytes, offset);
     this.socket.pause();
     return undefined;
   }

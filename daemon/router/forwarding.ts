@@ -9,7 +9,7 @@ import type {
   ResponseSink,
   UpstreamFailure,
 } from '../http/exchange.ts';
-import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
+import type { FieldList } from '../http/fields.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -135,14 +135,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       reason: head.reason,
       fieldLines: this.#answerLines(head),
       framing: head.framing,
-      statedLength: bodiless && head.status !== 204 ? fieldValue(head.fields, 'content-length') : undefined,
+      statedLength: bodiless && head.status !== 204 ? head.fields.value('content-length') : undefined,
     });
   }
 
   #answerLines(head: ResponseHead): string {
     const { answerFilter } = this.#hop as Hop;
-    const passed = forwardedFieldLines('', head.fields, head.classes, head.connectionOptions, answerFilter);
-    return passed + this.#rules.answerLines; // Via names its hops in their order (RFC 9110 §7.6.3)
+    return head.fields.forwardedLines('', answerFilter) + this.#rules.answerLines; // Via names its hops in their order (RFC 9110 §7.6.3)
   }
 
   onAnswerData(piece: Buffer): boolean {

@@ -152,7 +152,13 @@ function asksForTunnel(request: RequestHead): boolean {
 }
 
 function requestMessage({ method, target, minorVersion, fields }: RequestHead): ReadMessage {
-  return { start: `${method} ${target} 1.${minorVersion}`, fields, body: '', trailers: [], complete: false };
+  return {
+    start: `${method} ${target} 1.${minorVersion}`,
+    fields: fields.list,
+    body: '',
+    trailers: [],
+    complete: false,
+  };
 }
 
 const OWNER: ConnectionOwner = { now: () => 0, onIdle() {}, onGone() {} };
@@ -215,5 +221,5 @@ export function readResponse(
 }
 
 function responseMessage({ status, reason, minorVersion, fields }: ResponseHead, complete: boolean): ReadMessage {
-  return { start: `${status} ${reason} 1.${minorVersion}`, fields, body: '', trailers: [], complete };
+  return { start: `${status} ${reason} 1.${minorVersion}`, fields: fields.list, body: '', trailers: [], complete };
 }
