@@ -124,8 +124,8 @@ export interface HeadFields {
   readonly classes: readonly FieldClass[];
   /** The first value of a field; `lowerName` is lower-case. */
   value(lowerName: string): string | undefined;
-  /** Whether there is a `Via`. */
-  readonly hasVia: boolean;
+  /** The values of its `Via` fields. */
+  readonly via: readonly string[];
   /**
    * Appends to `into` the lines of all fields that travel on: without hop-by-hop fields, those named by `Connection`
    * (RFC 9110 §7.6.1, except protected ones), framing and Host (written anew by the codec), the mesh's own, and those of
@@ -151,8 +151,8 @@ export class FieldTable implements HeadFields {
     return fieldValue(this.list, lowerName);
   }
 
-  get hasVia(): boolean {
-    return this.classes.includes(FieldClass.via);
+  get via(): readonly string[] {
+    return this.list.filter((_, i) => i % 2 === 1 && this.classes[i >> 1] === FieldClass.via);
   }
 
   forwardedLines(into: string, filter: FieldFilter, also?: FieldClass): string {

@@ -34,6 +34,7 @@ const VALUE_BYTES = tableWhere((byte) => byte === TAB || (byte >= SP && byte !==
 const TARGET_BYTES = tableWhere((byte) => byte > SP && byte < 0x7f && byte !== 0x23 && byte !== 0x5c);
 /** By the lower five bits of a name's first letter and by its length: whether a field that is read here has such a name. */
 const NOTABLE = notableShapes();
+const NO_VALUES: string[] = [];
 const VERSION = Buffer.from('HTTP/1.1', 'latin1');
 const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH'].map((name) => ({
   name,
@@ -46,7 +47,7 @@ class FieldRuns implements HeadFields {
   text = '';
   /** Offsets after the head's last byte, in the bytes that were read. */
   end = 0;
-  hasVia = false;
+  via: string[] = NO_VALUES;
   host: string | undefined;
   /** -1 where there is none. */
   contentLength = -1;
@@ -174,7 +175,8 @@ class FieldRuns implements HeadFields {
         this.keepAlive = latin1(bytes, valueFrom, valueEnd);
         return FieldClass.hopByHop;
       case FieldClass.via:
-        this.hasVia = true;
+        if (this.via === NO_VALUES) this.via = [];
+        this.via.push(latin1(bytes, valueFrom, valueEnd));
         return FieldClass.endToEnd;
       case FieldClass.l5d:
         return FieldClass.l5d;

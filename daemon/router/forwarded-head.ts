@@ -40,13 +40,9 @@ function ownHopLines({ upgrade, acceptsTrailers }: RequestHead): string {
 
 /** Throws ProxyError loop where `Via` shows that the request has been here too often (RFC 9110 §7.6.3). */
 export function refuseLoop(request: RequestHead, pseudonym: string): void {
-  if (!request.fields.hasVia) return;
-  const { list, classes } = request.fields;
   let passages = 0;
-  classes.forEach((fieldClass, i) => {
-    if (fieldClass !== FieldClass.via) return;
-    const entries = listMembers(list[2 * i + 1] as string);
-    passages += entries.filter((entry) => entry.split(/\s+/)[1] === pseudonym).length;
-  });
+  for (const value of request.fields.via) {
+    passages += listMembers(value).filter((entry) => entry.split(/\s+/)[1] === pseudonym).length;
+  }
   if (passages >= MAX_PASSAGES) throw new ProxyError('loop', `the request has passed ${pseudonym} ${passages} times`);
 }

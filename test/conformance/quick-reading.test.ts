@@ -39,7 +39,7 @@ function meaning({ head, bodyOffset }: FoundMessage<{ readonly fields: HeadField
     bodyOffset,
     fields.list,
     fields.classes,
-    fields.hasVia,
+    fields.via,
     NAMES.map((name) => fields.value(name)),
     [false, true].map((dropL5d) => fields.forwardedLines('', { dropL5d })),
   ];
