@@ -54,7 +54,7 @@ async function speed(): Promise<void> {
   const cases = values.quick ? CASES.filter((one) => QUICK_CASES.includes(one.name)) : CASES;
   const options = values.quick ? QUICK : values.against === undefined ? FULL : AGAINST;
   const [loadBefore = 0] = loadavg();
-  const { series, repeated, disturbed } = await runRounds(
+  const { series, failed, repeated, disturbed } = await runRounds(
     startGenerator(processes),
     cases,
     subjects,
@@ -82,6 +82,7 @@ async function speed(): Promise<void> {
     `load average ${where.loadBefore.toFixed(2)} before, ${where.loadAfter.toFixed(2)} after; of ${where.samples} samples ` +
       `${repeated} repeated and ${disturbed} kept though other programs ran\n`,
   );
+  for (const line of failed) print(`left out: ${line}`);
   print(tables(series));
   if (values.against !== undefined) print(comparison(series));
   const checked = verdicts(series);
