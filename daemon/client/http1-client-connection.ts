@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
-import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
+import type { BodyPiece, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import { type Framing, type ResponseHead, readResponse } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
@@ -22,7 +22,8 @@ export interface ConnectionOwner {
 /** What forwarding needs of the connection that it sends a request on. */
 export interface UpstreamConnection {
   send(method: string, headText: string, framing: Framing, sink: ResponseSink): void;
-  write(piece: Buffer): boolean;
+  /** `piece`: text is latin1, and kept back until `flush` or `end`. */
+  write(piece: BodyPiece): boolean;
   flush(): void;
   end(trailers: FieldList): void;
   resume(): void;
@@ -104,7 +105,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   /** Sends a piece of the request's body; gives false when no more should come until `onUpstreamWritable`. */
-  write(piece: Buffer): boolean {
+  write(piece: BodyPiece): boolean {
+    if (typeof piece === 'string') return this.#hold(piece);
     const before = this.#chunkedRequest ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
     if (before === '') return this.#socket.write(piece);
@@ -122,6 +124,12 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (after > 0) this.#socket.write('\r\n', 'latin1');
     this.#socket.uncork();
     return more;
+  }
+
+  #hold(text: string): boolean {
+    this.#held += this.#chunkedRequest ? `${text.length.toString(16)}\r\n${text}\r\n` : text;
+    if (this.#held.length > COALESCE_BYTES) this.flush();
+    return !this.#socket.writableNeedDrain;
   }
 
   /** Sends out a head that is held back for its body, when none has come with it. */

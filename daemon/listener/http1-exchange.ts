@@ -73,19 +73,23 @@ export class Http1Exchange implements Exchange {
     return this.#answerEnded;
   }
 
-  /** Takes bytes that arrived; gives the offset after this message. Throws ProxyError on malformed chunks. */
-  receive(bytes: Buffer, offset: number): number {
-    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece));
+  /**
+   * Takes bytes that arrived; gives the offset after this message. `lent`: they are overwritten afterwards. Throws ProxyError
+   * on malformed chunks.
+   */
+  receive(bytes: Buffer, offset: number, lent: boolean): number {
+    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece, lent));
     if (this.#body.done) this.#deliverEnd();
+    else this.#sink?.flush();
     return end;
   }
 
-  #takePiece(piece: Buffer): void {
+  #takePiece(piece: Buffer, lent: boolean): void {
     if (this.#answerEnded) return;
     if (this.#sink === undefined) {
-      this.#unread.push(piece);
+      this.#unread.push(lent ? Buffer.from(piece) : piece);
       this.#connection.socket.pause();
-    } else if (!this.#sink.write(piece)) {
+    } else if (!this.#sink.write(piece, lent)) {
       this.#connection.socket.pause();
     }
   }
@@ -96,7 +100,8 @@ export class Http1Exchange implements Exchange {
     if (waiting.length > 0) {
       this.#unread = [];
       let more = true;
-      for (const piece of waiting) more = sink.write(piece);
+      for (const piece of waiting) more = sink.write(piece, false);
+      if (!this.#body.done) sink.flush();
       if (more && !this.#body.done) this.#connection.socket.resume();
     }
     if (this.#body.done) this.#deliverEnd();

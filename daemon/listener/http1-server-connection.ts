@@ -258,10 +258,7 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   #readBody(bytes: Buffer, offset: number): number | undefined {
     const exchange = this.#exchange as Http1Exchange;
-    if (!exchange.bodyComplete) {
-      if (bytes.buffer !== READ_BUFFER.buffer) return exchange.receive(bytes, offset);
-      return offset + exchange.receive(this.#own(bytes, offset), 0);
-    }
+    if (!exchange.bodyComplete) return exchange.receive(bytes, offset, bytes.buffer === READ_BUFFER.buffer);
     this.#unread = this.#own(bytes, offset);
     this.socket.pause();
     return undefined;

@@ -85,15 +85,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   // The request's body.
 
-  write(piece: Buffer): boolean {
+  write(piece: Buffer, lent: boolean): boolean {
     const connection = this.#connection;
-    const more = this.#body.add(piece, connection !== undefined);
-    return connection === undefined ? more : connection.write(piece);
+    const own = this.#body.add(piece, connection !== undefined, lent);
+    return connection === undefined ? !this.#body.full : connection.write(own);
   }
 
   end(trailers: FieldList): void {
     this.#body.end(trailers);
     this.#connection?.end(trailers);
+  }
+
+  flush(): void {
+    this.#connection?.flush();
   }
 
   onUpstreamWritable(): void {

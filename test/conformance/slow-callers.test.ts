@@ -84,6 +84,7 @@ describe('a body that stalls', () => {
         if (waiting !== undefined && count >= waiting.bytes) waiting.resolve();
         return held.takesMore;
       },
+      flush() {},
       end() {},
     });
     return held;
@@ -196,7 +197,7 @@ test('interim answers without end are held back like any other', () => {
     ...HOST,
     handle(exchange) {
       exchange.watcher = { onCallerGone() {}, onCallerWritable: () => app.resume() };
-      exchange.readBody({ write: () => true, end() {} });
+      exchange.readBody({ write: () => true, flush() {}, end() {} });
       app.send('GET', 'GET / HTTP/1.1\r\n', NO_BODY, {
         asksForTunnel: false,
         onInformation: ({ status, reason }) => exchange.inform(status, reason, ''),
@@ -232,7 +233,7 @@ test('an answer that ends its connection is never cut for a caller that reads sl
       ...HOST,
       handle(one) {
         exchange = one;
-        one.readBody({ write: () => true, end() {} });
+        one.readBody({ write: () => true, flush() {}, end() {} });
       },
     });
     socket.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n')]);

@@ -123,6 +123,7 @@ export function readRequests(pieces: readonly Buffer[]): Reading {
             message.body += piece.toString('latin1');
             return true;
           },
+          flush() {},
           end(trailers: FieldList) {
             message.trailers = trailers;
             message.complete = true;
