@@ -160,6 +160,12 @@ describe('how requests reach the application', () => {
     },
   );
 
+  onEveryPath(
+    'an expectation in HTTP/1.0 is none',
+    `POST / HTTP/1.0\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi`,
+    (got) => assert.deepEqual(fieldsOf(got), ['Host: web.shop', 'Content-Length: 2']),
+  );
+
   test('Expect: 100-continue is between the caller and the application', async () => {
     web.play((socket) => {
       socket.once('data', (head: Buffer) => {

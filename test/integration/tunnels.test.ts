@@ -89,6 +89,33 @@ describe('tunnels through two daemons', () => {
     assert.equal(await readUntil(socket, (text) => text === 'late'), 'late');
   });
 
+  test('Upgrade and CONNECT with a Content-Length of 0, as Go and older clients send it, open tunnels', async () => {
+    const upgrading = open();
+    upgrading.write(
+      'POST http://web/exec HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n',
+    );
+    assert.match(await readUntil(upgrading, headComplete), /^HTTP\/1\.1 101 /);
+    upgrading.write('hello');
+    assert.equal(await readUntil(upgrading, (text) => text === 'hello'), 'hello');
+    upgrading.destroy();
+    const connecting = open();
+    connecting.write('CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\nContent-Length: 0\r\n\r\n');
+    assert.match(await readUntil(connecting, headComplete), /^HTTP\/1\.1 200 /);
+    connecting.destroy();
+  });
+
+  test('what follows a CONNECT that is refused is never read as a request', async () => {
+    for (const target of ['nothing:80', '169.254.169.254:80']) {
+      const socket = open();
+      socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: web\r\n\r\nGET /inside HTTP/1.1\r\nHost: web\r\n\r\n`);
+      const pieces: Buffer[] = [];
+      socket.on('data', (piece: Buffer) => pieces.push(piece));
+      await once(socket, 'close');
+      const answers = splitAnswers(Buffer.concat(pieces).toString('latin1'));
+      assert.deepEqual([answers.length, answers[0]?.fields.connection], [1, 'close'], target);
+    }
+  });
+
   test('an Upgrade that the application does not take is an ordinary answer', async () => {
     const plain = await mesh.pod({ namespace: 'shop', name: 'plain', ip: '127.67.2.12', node: 'node-2' });
     await mesh.service('shop', 'plain', [{ name: 'http', port: 80 }]);

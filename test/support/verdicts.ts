@@ -162,6 +162,11 @@ export const REFUSED_REQUESTS: readonly RefusedRequest[] = [
   line('http/1.1', 'GET / http/1.1'),
   line("HTTP/2's preface", 'PRI * HTTP/2.0', 505),
   fields('an unknown expectation', 'Expect: magic', 417),
+  fields('an unknown expectation beside the known one', 'Expect: magic\r\nExpect: 100-continue', 417),
+  fields('an expectation twice', 'Expect: 100-continue\r\nExpect: 100-continue', 417),
+  fields('an empty expectation', 'Expect:', 417),
+  fields('over a hundred members of Connection', `Connection: ${'a,'.repeat(101)}`, 431),
+  fields('over a hundred members of Connections', 'Connection: a\r\n'.repeat(101).trimEnd(), 431),
   row('a request line over 8 KiB', `GET /${'a'.repeat(9_000)} HTTP/1.1\r\n${HOST}\r\n`, 414),
   row('a head over 64 KiB', `${POST}${`X-A: ${'a'.repeat(1_000)}\r\n`.repeat(70)}\r\n`, 431),
 ];
