@@ -3,7 +3,7 @@ import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
 import { type FieldList, fieldValue } from '../http/fields.ts';
-import { findHead } from '../http/head-reader.ts';
+import { checkAnswerBegins, findHead } from '../http/head-reader.ts';
 import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
@@ -213,6 +213,7 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#answerBegun = true;
     const found = findHead(bytes, offset);
     if (found === undefined) {
+      checkAnswerBegins(bytes, offset);
       this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }

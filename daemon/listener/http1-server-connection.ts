@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
-import { findHead } from '../http/head-reader.ts';
+import { checkRequestBegins, findHead } from '../http/head-reader.ts';
 import { parseRequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
@@ -11,13 +11,19 @@ export const HEAD_TIMEOUT_MS = 20_000;
 const BODY_TIMEOUT_MS = 60_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
-/** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
-export const LINGER_MS = 1_000;
+/**
+ * Once all is sent the caller's unread bytes are read and dropped, so that no reset eats the answer: until none have come for
+ * this long, and so many times over at most (nginx's lingering_time).
+ */
+const LINGER_MS = 1_000;
+const LINGER_TURNS = 30;
 /**
  * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
  */
 const HALF_CLOSED_GRACE_MS = 500;
+/** The same once the answer has begun: this long without a byte of it, and the caller is taken for gone. */
+const HALF_CLOSED_SILENCE_MS = 5_000;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -45,6 +51,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   #admitted = false;
   /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
   #unread: Buffer | undefined;
+  /** How many of them have been searched for the end of a head in vain. */
+  #searched = 0;
   #consuming = false;
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
@@ -176,7 +184,6 @@ export class Http1ServerConnection implements ExchangeConnection {
   readonly #onData = (bytes: Buffer): void => {
     if (this.#closing) return;
     if (this.#unread === undefined) {
-      if (this.#exchange === undefined) this.#waitingSince = this.#host.now();
       this.#consume(bytes);
       return;
     }
@@ -205,12 +212,20 @@ export class Http1ServerConnection implements ExchangeConnection {
   #readHead(bytes: Buffer, offset: number): number | undefined {
     let at = offset;
     while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
-    if (at >= bytes.length) return undefined;
-    const head = findHead(bytes, at);
-    if (head === undefined) {
-      this.#unread = at === 0 ? bytes : bytes.subarray(at);
+    if (at >= bytes.length) {
+      this.#searched = 0;
       return undefined;
     }
+    const searched = at === 0 ? this.#searched : 0;
+    const head = findHead(bytes, at, searched);
+    if (head === undefined) {
+      checkRequestBegins(bytes, at, searched);
+      if (this.#searched === 0) this.#waitingSince = this.#host.now();
+      this.#unread = at === 0 ? bytes : bytes.subarray(at);
+      this.#searched = this.#unread.length;
+      return undefined;
+    }
+    this.#searched = 0;
     const exchange = new Http1Exchange(this, parseRequestHead(head.text), this.#host.now());
     this.#exchange = exchange;
     const refusal = this.#host.admit(this.caller);
@@ -266,9 +281,13 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.socket.resume();
   }
 
-  #linger(): void {
+  #linger(turns = LINGER_TURNS): void {
     if (this.socket.destroyed) return;
-    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    const { bytesRead } = this.socket;
+    this.#timer = setTimeout(() => {
+      if (turns > 1 && this.socket.bytesRead !== bytesRead) this.#linger(turns - 1);
+      else this.socket.destroy();
+    }, LINGER_MS);
     this.#timer.unref();
   }
 
@@ -281,15 +300,28 @@ export class Http1ServerConnection implements ExchangeConnection {
     } else if (!exchange.bodyComplete) {
       exchange.callerGone();
       this.socket.destroy();
-    } else if (!exchange.answered) {
-      this.#timer = setTimeout(() => {
-        if (exchange.answered) return;
-        exchange.callerGone();
-        this.socket.destroy();
-      }, HALF_CLOSED_GRACE_MS);
-      this.#timer.unref();
+    } else {
+      this.#watchHalfClosed(exchange);
     }
   };
+
+  #watchHalfClosed(exchange: Http1Exchange): void {
+    const { answered } = exchange;
+    const { bytesWritten } = this.socket;
+    this.#timer = setTimeout(
+      () => {
+        const { socket } = this;
+        if (exchange.answered !== answered || socket.bytesWritten !== bytesWritten || socket.writableLength > 0) {
+          this.#watchHalfClosed(exchange);
+          return;
+        }
+        exchange.callerGone();
+        socket.destroy();
+      },
+      answered ? HALF_CLOSED_SILENCE_MS : HALF_CLOSED_GRACE_MS,
+    );
+    this.#timer.unref();
+  }
 
   #onClose(): void {
     this.#clearTimer();
