@@ -29,11 +29,11 @@ function echo(socket: Socket): void {
   });
 }
 
-describe('how requests reach the application', () => {
+function suite(net: string, tls: 'off' | 'required'): void {
   let web: MeshPaths;
 
   before(async () => {
-    web = await MeshPaths.start('127.69');
+    web = await MeshPaths.start(net, tls);
   });
   after(() => web.stop());
 
@@ -231,4 +231,7 @@ describe('how requests reach the application', () => {
       }
     }
   });
-});
+}
+
+describe('how requests reach the application', () => suite('127.69', 'off'));
+describe('how requests reach the application, with TLS between daemons', () => suite('127.74', 'required'));
