@@ -3,6 +3,7 @@ import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
 import type { BodyPiece, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
+import { checkAnswerBegins } from '../http/head-reader.ts';
 import { type Framing, type ResponseHead, readResponse } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { readQuickResponse } from '../http/quick-head.ts';
@@ -221,6 +222,7 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#answerBegun = true;
     const found = readQuickResponse(bytes, offset, this.#method) ?? readResponse(bytes, offset, this.#method);
     if (found === undefined) {
+      checkAnswerBegins(bytes, offset);
       this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }

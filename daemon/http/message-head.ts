@@ -68,6 +68,9 @@ const NO_OPTIONS: readonly string[] = [];
 /** Digits beyond which a length could lose precision as a double (2^53 has 16). */
 const MAX_LENGTH_DIGITS = 15;
 
+/** Each field of a head is looked for among them, so that many of both would cost their product. */
+const MAX_CONNECTION_OPTIONS = 100;
+
 /** What the field lines of one message say about the message itself, gathered while they are read. */
 class MessageFacts {
   readonly fields: FieldList = [];
@@ -98,6 +101,9 @@ class MessageFacts {
     switch (fieldClass) {
       case FieldClass.connection:
         this.connectionOptions = [...this.connectionOptions, ...listMembers(value)];
+        if (this.connectionOptions.length > MAX_CONNECTION_OPTIONS) {
+          throw new ProxyError('head_too_large', `Connection has over ${MAX_CONNECTION_OPTIONS} members`);
+        }
         break;
       case FieldClass.host:
         if (this.host !== undefined) throw new ProxyError('bad_authority', 'the request has more than one Host field');
@@ -111,7 +117,7 @@ class MessageFacts {
         this.transferEncoding = this.transferEncoding === undefined ? value : `${this.transferEncoding},${value}`;
         break;
       case FieldClass.expect:
-        this.expect = value;
+        this.expect = this.expect === undefined ? value : `${this.expect}, ${value}`;
         break;
       case FieldClass.te:
         this.te = value;
@@ -130,9 +136,9 @@ class MessageFacts {
   }
 }
 
-/** Reads a request head from `start` on; undefined while it is incomplete. Throws ProxyError as `findHead` and `parseRequestHead`. */
-export function readRequest(bytes: Buffer, start: number): FoundMessage<RequestHead> | undefined {
-  const found = findHead(bytes, start);
+/** Reads a request head from `start` on; undefined while it is incomplete. Throws ProxyError as `findHead` (also of `seen`) and `parseRequestHead`. */
+export function readRequest(bytes: Buffer, start: number, seen = 0): FoundMessage<RequestHead> | undefined {
+  const found = findHead(bytes, start, seen);
   return found && { head: parseRequestHead(found.text), bodyOffset: found.bodyOffset };
 }
 
@@ -172,8 +178,13 @@ export function parseRequestHead(text: string): RequestHead {
   if (facts.expect !== undefined && facts.expect.toLowerCase() !== '100-continue') {
     throw new ProxyError('bad_expectation', `the expectation "${facts.expect}" is not known`);
   }
+  // A server ignores it there (RFC 9110 §10.1.1), and the next one would see it in an HTTP/1.1 request.
+  if (facts.expect !== undefined && minorVersion === 0) {
+    facts.classes[facts.classes.indexOf(FieldClass.expect)] = FieldClass.hopByHop;
+  }
   const framing = requestFraming(facts, minorVersion);
-  if (method === 'CONNECT' && framing !== NO_BODY) {
+  const bodiless = framing === NO_BODY || (framing.kind === 'length' && framing.length === 0);
+  if (method === 'CONNECT' && !bodiless) {
     throw new ProxyError('bad_request', 'a CONNECT request has no content (RFC 9110 §9.3.6)');
   }
   return {
@@ -186,7 +197,7 @@ export function parseRequestHead(text: string): RequestHead {
     host: facts.host,
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
     acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
-    upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
+    upgrade: minorVersion === 1 && bodiless ? askedUpgrade(facts) : undefined,
     grpcTimeout: facts.grpcTimeout,
   };
 }

@@ -127,8 +127,10 @@ export class Http1Exchange implements Exchange {
     this.#answered = true;
     const { request } = this;
     let head = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${answer.fieldLines}`;
-    // A body that the caller is still sending could not be told from its next request.
-    this.#reusable &&= request.keepAlive && this.#connection.persistent && this.#body.done;
+    // A body that the caller is still sending could not be told from its next request, nor could what it sends into a tunnel
+    // that it takes for granted (RFC 9931: who rejects a CONNECT closes).
+    this.#reusable &&=
+      request.keepAlive && this.#connection.persistent && this.#body.done && request.method !== 'CONNECT';
     if (answer.framing.kind === 'length') {
       head += `Content-Length: ${answer.framing.length}\r\n`;
     } else if (answer.framing.kind === 'none') {

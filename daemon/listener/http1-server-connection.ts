@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
+import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
@@ -12,13 +13,19 @@ export const HEAD_TIMEOUT_MS = 20_000;
 const BODY_TIMEOUT_MS = 60_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
-/** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
-export const LINGER_MS = 1_000;
+/**
+ * Once all is sent the caller's unread bytes are read and dropped, so that no reset eats the answer: until none have come for
+ * this long, and so many times over at most (nginx's lingering_time).
+ */
+const LINGER_MS = 1_000;
+const LINGER_TURNS = 30;
 /**
  * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
  */
 const HALF_CLOSED_GRACE_MS = 500;
+/** The same once the answer has begun: this long without a byte of it, and the caller is taken for gone. */
+const HALF_CLOSED_SILENCE_MS = 5_000;
 const READ_BYTES = 64 * 1024;
 /** All connections read into it: a head is worked through before the next read, and what is kept of it is copied. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -49,6 +56,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   #admitted = false;
   /** Bytes that arrived and are not yet read: an incomplete head, or requests that wait their turn. */
   #unread: Buffer | undefined;
+  /** How many of them have been searched for the end of a head in vain. */
+  #searched = 0;
   #consuming = false;
   #buffer = READ_BUFFER;
   /** An empty write waits behind the others, to tell when they are done. */
@@ -201,7 +210,6 @@ export class Http1ServerConnection implements ExchangeConnection {
   readonly #onData = (bytes: Buffer): void => {
     if (this.#closing) return;
     if (this.#unread === undefined) {
-      if (this.#exchange === undefined) this.#waitingSince = this.#host.now();
       this.#consume(bytes);
       return;
     }
@@ -230,12 +238,20 @@ export class Http1ServerConnection implements ExchangeConnection {
   #readHead(bytes: Buffer, offset: number): number | undefined {
     let at = offset;
     while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
-    if (at >= bytes.length) return undefined;
-    const read = readQuickRequest(bytes, at) ?? readRequest(bytes, at);
-    if (read === undefined) {
-      this.#unread = this.#own(bytes, at);
+    if (at >= bytes.length) {
+      this.#searched = 0;
       return undefined;
     }
+    const searched = at === 0 ? this.#searched : 0;
+    const read = (searched === 0 ? readQuickRequest(bytes, at) : undefined) ?? readRequest(bytes, at, searched);
+    if (read === undefined) {
+      checkRequestBegins(bytes, at, searched);
+      if (this.#searched === 0) this.#waitingSince = this.#host.now();
+      this.#unread = this.#own(bytes, at);
+      this.#searched = this.#unread.length;
+      return undefined;
+    }
+    this.#searched = 0;
     const exchange = new Http1Exchange(this, read.head, this.#host.now());
     this.#exchange = exchange;
     const refusal = this.#host.admit(this.caller);
@@ -291,9 +307,13 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.socket.resume();
   }
 
-  #linger(): void {
+  #linger(turns = LINGER_TURNS): void {
     if (this.socket.destroyed) return;
-    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    const { bytesRead } = this.socket;
+    this.#timer = setTimeout(() => {
+      if (turns > 1 && this.socket.bytesRead !== bytesRead) this.#linger(turns - 1);
+      else this.socket.destroy();
+    }, LINGER_MS);
     this.#timer.unref();
   }
 
@@ -306,15 +326,28 @@ export class Http1ServerConnection implements ExchangeConnection {
     } else if (!exchange.bodyComplete) {
       exchange.callerGone();
       this.socket.destroy();
-    } else if (!exchange.answered) {
-      this.#timer = setTimeout(() => {
-        if (exchange.answered) return;
-        exchange.callerGone();
-        this.socket.destroy();
-      }, HALF_CLOSED_GRACE_MS);
-      this.#timer.unref();
+    } else {
+      this.#watchHalfClosed(exchange);
     }
   };
+
+  #watchHalfClosed(exchange: Http1Exchange): void {
+    const { answered } = exchange;
+    const { bytesWritten } = this.socket;
+    this.#timer = setTimeout(
+      () => {
+        const { socket } = this;
+        if (exchange.answered !== answered || socket.bytesWritten !== bytesWritten || socket.writableLength > 0) {
+          this.#watchHalfClosed(exchange);
+          return;
+        }
+        exchange.callerGone();
+        socket.destroy();
+      },
+      answered ? HALF_CLOSED_SILENCE_MS : HALF_CLOSED_GRACE_MS,
+    );
+    this.#timer.unref();
+  }
 
   #onClose(): void {
     this.#clearTimer();

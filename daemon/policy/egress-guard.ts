@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { canonicalAddress, dotted } from '../http/request-target.ts';
 
 /**
  * Addresses that a pod must not reach through its node's proxy although the proxy could: the host's own loopback, link-local
@@ -12,7 +13,7 @@ const NEVER: readonly (readonly [string, number, 'ipv4' | 'ipv6', string])[] = [
   ['fe80::', 10, 'ipv6', 'a link-local address'],
   ['fd00:ec2::254', 128, 'ipv6', 'a cloud metadata address'],
   ['0.0.0.0', 8, 'ipv4', 'not a destination'],
-  ['::', 128, 'ipv6', 'not a destination'],
+  ['::', 96, 'ipv6', 'not a destination'],
   ['224.0.0.0', 3, 'ipv4', 'a multicast or reserved address'],
   ['ff00::', 8, 'ipv6', 'a multicast address'],
 ];
@@ -65,7 +66,7 @@ export class EgressGuard {
    * address that is connected to, after DNS, so that a name that resolves to a guarded one is refused as well.
    */
   refusesAddress(host: string, address: string): string | undefined {
-    const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+    const plain = innermost(canonicalAddress(address));
     if (this.#networks.check(plain, family(plain))) return undefined;
     const guarded = GUARDED.find(({ list }) => list.check(plain, family(plain)));
     if (guarded !== undefined) return `${plain} is ${guarded.why}`;
@@ -77,6 +78,12 @@ export class EgressGuard {
   #listed(host: string): boolean {
     return this.#names.has(host) || this.#suffixes.some((suffix) => host.endsWith(suffix));
   }
+}
+
+/** What a NAT64 gateway makes of an address with its well-known prefix (RFC 6052 §2.1); any other address as it is. */
+function innermost(address: string): string {
+  const translated = /^64:ff9b::([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address);
+  return translated === null ? address : dotted(translated[1] as string, translated[2] as string);
 }
 
 function family(address: string): 'ipv4' | 'ipv6' {

@@ -29,11 +29,11 @@ function echo(socket: Socket): void {
   });
 }
 
-describe('how requests reach the application', () => {
+function suite(net: string, tls: 'off' | 'required'): void {
   let web: MeshPaths;
 
   before(async () => {
-    web = await MeshPaths.start('127.69');
+    web = await MeshPaths.start(net, tls);
   });
   after(() => web.stop());
 
@@ -160,6 +160,12 @@ describe('how requests reach the application', () => {
     },
   );
 
+  onEveryPath(
+    'an expectation in HTTP/1.0 is none',
+    `POST / HTTP/1.0\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi`,
+    (got) => assert.deepEqual(fieldsOf(got), ['Host: web.shop', 'Content-Length: 2']),
+  );
+
   test('Expect: 100-continue is between the caller and the application', async () => {
     web.play((socket) => {
       socket.once('data', (head: Buffer) => {
@@ -226,4 +232,7 @@ describe('how requests reach the application', () => {
       }
     }
   });
-});
+}
+
+describe('how requests reach the application', () => suite('127.69', 'off'));
+describe('how requests reach the application, with TLS between daemons', () => suite('127.74', 'required'));

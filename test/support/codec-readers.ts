@@ -38,6 +38,10 @@ export class DirectSocket extends EventEmitter {
   /** Whether the other side takes nothing more for now. */
   full = false;
   paused = false;
+  bytesRead = 0;
+  bytesWritten = 0;
+  /** What has been written and the other side has not taken. */
+  writableLength = 0;
 
   asSocket(): Socket {
     return this as unknown as Socket;
@@ -45,6 +49,7 @@ export class DirectSocket extends EventEmitter {
 
   write(bytes: string | Buffer): boolean {
     this.written += typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+    this.bytesWritten += bytes.length;
     return !this.full;
   }
 
@@ -80,7 +85,10 @@ export class DirectSocket extends EventEmitter {
 
   /** Delivers bytes in pieces, as reads would, until the codec lets go of the socket. */
   deliver(pieces: readonly Buffer[]): void {
-    for (const piece of pieces) if (!this.destroyed) this.emit('data', piece);
+    for (const piece of pieces) {
+      this.bytesRead += piece.length;
+      if (!this.destroyed) this.emit('data', piece);
+    }
   }
 }
 

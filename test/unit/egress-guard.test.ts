@@ -3,13 +3,13 @@ import { describe, test } from 'node:test';
 import { parseDaemonConfig } from '../../daemon/config.ts';
 import { EgressGuard } from '../../daemon/policy/egress-guard.ts';
 
-const isDaemon = (address: string) => address === '10.0.0.7';
+const isDaemon = (address: string) => address === '10.0.0.7' || address === 'fd00::7';
 
 describe('egress guard', () => {
   test('by default everything outside is open but what must never be', () => {
     const guard = new EgressGuard({ default: 'allow', allow: [] }, isDaemon);
     assert.equal(guard.refusesName('example.com'), undefined);
-    for (const open of ['93.184.216.34', '10.1.2.3', '2001:db8::1']) {
+    for (const open of ['93.184.216.34', '10.1.2.3', '2001:db8::1', '::ffff:a01:203', '64:ff9b::5db8:d822']) {
       assert.equal(guard.refusesAddress('example.com', open), undefined, open);
     }
     for (const shut of [
@@ -19,6 +19,15 @@ describe('egress guard', () => {
       '::ffff:127.0.0.1',
       '169.254.169.254',
       '::ffff:169.254.169.254',
+      '::ffff:7f00:1',
+      '0:0:0:0:0:FFFF:a9fe:a9fe',
+      '::ffff:a00:7',
+      '0:0:0:0:0:0:0:1',
+      '::7f00:1',
+      '64:ff9b::a9fe:a9fe',
+      'FD00:EC2:0::254',
+      'fd00::7',
+      'FD00:0::7',
       'fe80::1',
       'fd00:ec2::254',
       '0.0.0.0',
