@@ -33,6 +33,11 @@ export const PROXY_ERRORS = {
     retryable: false,
     advice: 'Send the request body without pauses of a minute.',
   },
+  send_timeout: {
+    status: 408,
+    retryable: false,
+    advice: 'Take the answer without pauses of minutes. No caller sees this text: the connection is reset.',
+  },
   not_implemented: {
     status: 501,
     retryable: false,

@@ -9,6 +9,11 @@ import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exc
 export const HEAD_TIMEOUT_MS = 20_000;
 /** In the middle of a body that nobody holds back, a caller may be silent this long (nginx's client_body_timeout). */
 const BODY_TIMEOUT_MS = 60_000;
+/**
+ * A caller that has something to take may be seen to take nothing of it this long (Envoy's stream_idle_timeout). Linux says that
+ * there is room again for every 1.4 MB taken of a full buffer: a minute would cut off whoever takes less than 25 KB/s.
+ */
+const SEND_TIMEOUT_MS = 300_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
 /** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
@@ -56,6 +61,9 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** Since when a sweep has seen no byte of the body under way, and how many the socket had read by then. */
   #quietSince = 0;
   #bytesSeen = -1;
+  /** Since when a sweep has seen the caller take nothing of what waits for it, and how many bytes it had taken by then. */
+  #untakenSince = 0;
+  #bytesTaken = -1;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
@@ -106,11 +114,16 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
   sweep(now: number): void {
-    if (this.#closing || this.#released) return;
+    const { socket } = this;
+    if (this.#released || socket.destroyed) return;
+    if (socket.writableLength > 0) this.#sweepUntaken(now);
+    else this.#bytesTaken = -1;
+    if (this.#closing || socket.destroyed) return;
     if (this.#exchange !== undefined) {
       this.#sweepBody(this.#exchange, now);
       return;
     }
+    if (socket.writableNeedDrain) return; // it is we who do not read
     const waited = now - this.#waitingSince;
     if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
       this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
@@ -127,6 +140,19 @@ export class Http1ServerConnection implements ExchangeConnection {
       this.#quietSince = now;
     } else if (now - this.#quietSince > BODY_TIMEOUT_MS) {
       this.#refuse(new ProxyError('body_timeout', `nothing more of the body came for ${BODY_TIMEOUT_MS / 1_000} s`));
+    }
+  }
+
+  /** Measured from sweep to sweep as well, by the writes that have finished. */
+  #sweepUntaken(now: number): void {
+    const taken = this.socket.bytesWritten - this.socket.writableLength;
+    if (taken !== this.#bytesTaken) {
+      this.#bytesTaken = taken;
+      this.#untakenSince = now;
+    } else if (now - this.#untakenSince > SEND_TIMEOUT_MS) {
+      const detail = `the caller took nothing of its answer for ${SEND_TIMEOUT_MS / 1_000} s`;
+      this.#host.onRefused(new ProxyError('send_timeout', detail));
+      this.socket.resetAndDestroy(); // a plain end would wait behind what is not taken
     }
   }
 
@@ -159,7 +185,14 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (waiting !== undefined) this.#consume(waiting);
   }
 
-  readonly #onDrain = (): void => this.#exchange?.watcher.onCallerWritable();
+  readonly #onDrain = (): void => {
+    if (this.#exchange !== undefined) {
+      this.#exchange.watcher.onCallerWritable();
+    } else if (this.#unread !== undefined && !this.#closing) {
+      this.#waitingSince = this.#host.now();
+      this.#continue();
+    }
+  };
 
   tellWritten(): void {
     if (this.#telling) return;
@@ -206,6 +239,12 @@ export class Http1ServerConnection implements ExchangeConnection {
     let at = offset;
     while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
     if (at >= bytes.length) return undefined;
+    if (this.socket.writableNeedDrain) {
+      // Answers to requests that a caller sends without reading would pile up without limit.
+      this.#unread = at === 0 ? bytes : bytes.subarray(at);
+      this.socket.pause();
+      return undefined;
+    }
     const head = findHead(bytes, at);
     if (head === undefined) {
       this.#unread = at === 0 ? bytes : bytes.subarray(at);

@@ -39,6 +39,10 @@ export class DirectSocket extends EventEmitter {
   full = false;
   paused = false;
 
+  get writableNeedDrain(): boolean {
+    return this.full;
+  }
+
   asSocket(): Socket {
     return this as unknown as Socket;
   }
