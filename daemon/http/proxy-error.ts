@@ -38,6 +38,12 @@ export const PROXY_ERRORS = {
     retryable: false,
     advice: 'Take the answer without pauses of minutes. No caller sees this text: the connection is reset.',
   },
+  tunnel_idle: {
+    status: 408,
+    retryable: false,
+    advice:
+      'Send something through the tunnel (keep-alive, ping) within an hour; five minutes once a side has ended. It was closed without an answer.',
+  },
   not_implemented: {
     status: 501,
     retryable: false,

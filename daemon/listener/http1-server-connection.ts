@@ -23,6 +23,10 @@ export const LINGER_MS = 1_000;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
  */
 const HALF_CLOSED_GRACE_MS = 500;
+/** A tunnel through which nothing passes is given up after this long (Envoy's idle_timeout of TCP). */
+const TUNNEL_IDLE_MS = 3_600_000;
+/** The same for one of which a side has ended: seldom is more to come, and nobody may be left to close it. */
+const HALF_CLOSED_TUNNEL_MS = 300_000;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -58,7 +62,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** The socket is a tunnel's: nothing is read, timed or closed here. */
   #released = false;
   #waitingSince: number;
-  /** Since when a sweep has seen no byte of the body under way, and how many the socket had read by then. */
+  /** Since when a sweep has seen no byte of the body or the tunnel under way, and how many there had been by then. */
   #quietSince = 0;
   #bytesSeen = -1;
   /** Since when a sweep has seen the caller take nothing of what waits for it, and how many bytes it had taken by then. */
@@ -85,6 +89,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   releaseSocket(exchange: Http1Exchange): CallerTunnel {
     const { socket } = this;
     this.#released = true;
+    this.#bytesSeen = -1;
     if (this.#exchange === exchange) this.#letGo();
     this.#clearTimer();
     socket.off('data', this.#onData);
@@ -115,7 +120,11 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
   sweep(now: number): void {
     const { socket } = this;
-    if (this.#released || socket.destroyed) return;
+    if (socket.destroyed) return;
+    if (this.#released) {
+      this.#sweepTunnel(now);
+      return;
+    }
     if (socket.writableLength > 0) this.#sweepUntaken(now);
     else this.#bytesTaken = -1;
     if (this.#closing || socket.destroyed) return;
@@ -154,6 +163,22 @@ export class Http1ServerConnection implements ExchangeConnection {
       this.#host.onRefused(new ProxyError('send_timeout', detail));
       this.socket.resetAndDestroy(); // a plain end would wait behind what is not taken
     }
+  }
+
+  #sweepTunnel(now: number): void {
+    const { socket } = this;
+    const passed = socket.bytesRead + socket.bytesWritten;
+    if (passed !== this.#bytesSeen) {
+      this.#bytesSeen = passed;
+      this.#quietSince = now;
+      return;
+    }
+    const limit = socket.readableEnded || socket.writableEnded ? HALF_CLOSED_TUNNEL_MS : TUNNEL_IDLE_MS;
+    if (now - this.#quietSince <= limit) return;
+    this.#host.onRefused(
+      new ProxyError('tunnel_idle', `nothing passed through the tunnel for ${limit / 60_000} minutes`),
+    );
+    socket.destroy(); // the tunnel's other side follows
   }
 
   /** Ends the connection as soon as no request is under way on it. */
