@@ -18,6 +18,8 @@ const SEND_TIMEOUT_MS = 300_000;
 const IDLE_TIMEOUT_MS = 120_000;
 /** Once all is sent the caller's unread bytes are read and dropped this long, so that no reset eats the answer. */
 export const LINGER_MS = 1_000;
+/** The same while more of them keep coming: many clients read nothing before they have sent all (nginx's lingering_time). */
+const LINGER_ROUNDS = 30;
 /**
  * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
  * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
@@ -330,9 +332,14 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.socket.resume();
   }
 
-  #linger(): void {
-    if (this.socket.destroyed) return;
-    this.#timer = setTimeout(() => this.socket.destroy(), LINGER_MS);
+  #linger(rounds = LINGER_ROUNDS): void {
+    const { socket } = this;
+    if (socket.destroyed) return;
+    const { bytesRead } = socket;
+    this.#timer = setTimeout(() => {
+      if (rounds === 1 || socket.bytesRead === bytesRead) socket.destroy();
+      else this.#linger(rounds - 1);
+    }, LINGER_MS);
     this.#timer.unref();
   }
 
