@@ -8,9 +8,11 @@ import { type Framing, type ResponseHead, readResponse } from '../http/message-h
 import { ProxyError } from '../http/proxy-error.ts';
 import { readQuickResponse } from '../http/quick-head.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
+import { giveBack, LANDING, takeBuffer } from './read-buffers.ts';
 
 const COALESCE_BYTES = 16 * 1024;
-const READ_BYTES = 64 * 1024;
+/** What a server that trickles sends at a time; waiting for more, its connection needs no buffer of its own. */
+const SMALL_READ_BYTES = 4 * 1024;
 
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
@@ -41,8 +43,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #connector: Connector;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
-  /** Every read goes into it: a buffer made for each would be garbage by the next, 64 MB before V8 looks for it. */
-  #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** Every read goes into it: its own from the first bytes of an answer to the last, or until they only trickle. */
+  #buffer: Buffer = LANDING;
   /** A piece of the last read is still being written to the caller. */
   #lent = false;
   #sink: ResponseSink | undefined;
@@ -171,11 +173,22 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
 
   readonly #onRead = (length: number): boolean => {
-    const bytes = this.#buffer.subarray(0, length);
-    if (this.#tunnel) return this.#socket.push(Buffer.from(bytes));
-    this.#onData(bytes);
+    if (this.#tunnel) return this.#socket.push(Buffer.from(this.#buffer.subarray(0, length)));
+    if (this.#buffer === LANDING) {
+      this.#buffer = takeBuffer();
+      LANDING.copy(this.#buffer, 0, 0, length);
+    }
+    this.#onData(this.#buffer.subarray(0, length));
+    if (length <= SMALL_READ_BYTES) this.#returnBuffer();
     return true;
   };
+
+  /** What the caller has not taken yet must not be overwritten, by whoever reads next. */
+  #returnBuffer(): void {
+    if (this.#buffer === LANDING || this.#lent) return;
+    giveBack(this.#buffer);
+    this.#buffer = LANDING;
+  }
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#sink === undefined) {
@@ -268,9 +281,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#sink = undefined;
     this.#body = undefined;
     this.#served += 1;
+    this.#returnBuffer();
     if (reusable) {
-      // What the caller has not taken yet must not be overwritten by the answer to the next request.
-      if (this.#lent) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#buffer = LANDING;
       this.#lent = false;
       this.idleSince = this.#owner.now();
       this.#owner.onIdle(this);

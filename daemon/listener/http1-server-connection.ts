@@ -11,6 +11,11 @@ import { readInto } from './read-into.ts';
 export const HEAD_TIMEOUT_MS = 20_000;
 /** In the middle of a body that nobody holds back, a caller may be silent this long (nginx's client_body_timeout). */
 const BODY_TIMEOUT_MS = 60_000;
+/**
+ * A caller that has something to take may be seen to take nothing of it this long (Envoy's stream_idle_timeout). Linux says that
+ * there is room again for every 1.4 MB taken of a full buffer: a minute would cut off whoever takes less than 25 KB/s.
+ */
+const SEND_TIMEOUT_MS = 300_000;
 /** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
 const IDLE_TIMEOUT_MS = 120_000;
 /**
@@ -29,6 +34,10 @@ const HALF_CLOSED_SILENCE_MS = 5_000;
 const READ_BYTES = 64 * 1024;
 /** All connections read into it: a head is worked through before the next read, and what is kept of it is copied. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
+/** A tunnel through which nothing passes is given up after this long (Envoy's idle_timeout of TCP). */
+const TUNNEL_IDLE_MS = 3_600_000;
+/** The same for one of which a side has ended: seldom is more to come, and nobody may be left to close it. */
+const HALF_CLOSED_TUNNEL_MS = 300_000;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -67,9 +76,12 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** The socket is a tunnel's: nothing is read, timed or closed here. */
   #released = false;
   #waitingSince: number;
-  /** Since when a sweep has seen no byte of the body under way, and how many the socket had read by then. */
+  /** Since when a sweep has seen no byte of the body or the tunnel under way, and how many there had been by then. */
   #quietSince = 0;
   #bytesSeen = -1;
+  /** Since when a sweep has seen the caller take nothing of what waits for it, and how many bytes it had taken by then. */
+  #untakenSince = 0;
+  #bytesTaken = -1;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
@@ -92,6 +104,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   releaseSocket(exchange: Http1Exchange): CallerTunnel {
     const { socket } = this;
     this.#released = true;
+    this.#bytesSeen = -1;
     if (this.#exchange === exchange) this.#letGo();
     this.#clearTimer();
     socket.off('data', this.#onData);
@@ -121,11 +134,20 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   /** Closes what has waited too long. `now` in ms of the host's clock. Called about once a second. */
   sweep(now: number): void {
-    if (this.#closing || this.#released) return;
+    const { socket } = this;
+    if (socket.destroyed) return;
+    if (this.#released) {
+      this.#sweepTunnel(now);
+      return;
+    }
+    if (socket.writableLength > 0) this.#sweepUntaken(now);
+    else this.#bytesTaken = -1;
+    if (this.#closing || socket.destroyed) return;
     if (this.#exchange !== undefined) {
       this.#sweepBody(this.#exchange, now);
       return;
     }
+    if (socket.writableNeedDrain) return; // it is we who do not read
     const waited = now - this.#waitingSince;
     if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
       this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
@@ -143,6 +165,35 @@ export class Http1ServerConnection implements ExchangeConnection {
     } else if (now - this.#quietSince > BODY_TIMEOUT_MS) {
       this.#refuse(new ProxyError('body_timeout', `nothing more of the body came for ${BODY_TIMEOUT_MS / 1_000} s`));
     }
+  }
+
+  /** Measured from sweep to sweep as well, by the writes that have finished. */
+  #sweepUntaken(now: number): void {
+    const taken = this.socket.bytesWritten - this.socket.writableLength;
+    if (taken !== this.#bytesTaken) {
+      this.#bytesTaken = taken;
+      this.#untakenSince = now;
+    } else if (now - this.#untakenSince > SEND_TIMEOUT_MS) {
+      const detail = `the caller took nothing of its answer for ${SEND_TIMEOUT_MS / 1_000} s`;
+      this.#host.onRefused(new ProxyError('send_timeout', detail));
+      this.socket.resetAndDestroy(); // a plain end would wait behind what is not taken
+    }
+  }
+
+  #sweepTunnel(now: number): void {
+    const { socket } = this;
+    const passed = socket.bytesRead + socket.bytesWritten;
+    if (passed !== this.#bytesSeen) {
+      this.#bytesSeen = passed;
+      this.#quietSince = now;
+      return;
+    }
+    const limit = socket.readableEnded || socket.writableEnded ? HALF_CLOSED_TUNNEL_MS : TUNNEL_IDLE_MS;
+    if (now - this.#quietSince <= limit) return;
+    this.#host.onRefused(
+      new ProxyError('tunnel_idle', `nothing passed through the tunnel for ${limit / 60_000} minutes`),
+    );
+    socket.destroy(); // the tunnel's other side follows
   }
 
   /** Ends the connection as soon as no request is under way on it. */
@@ -174,7 +225,14 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (waiting !== undefined) this.#consume(waiting);
   }
 
-  readonly #onDrain = (): void => this.#exchange?.watcher.onCallerWritable();
+  readonly #onDrain = (): void => {
+    if (this.#exchange !== undefined) {
+      this.#exchange.watcher.onCallerWritable();
+    } else if (this.#unread !== undefined && !this.#closing) {
+      this.#waitingSince = this.#host.now();
+      this.#continue();
+    }
+  };
 
   tellWritten(): void {
     if (this.#telling) return;
@@ -240,6 +298,13 @@ export class Http1ServerConnection implements ExchangeConnection {
     while (bytes[at] === CR && bytes[at + 1] === LF) at += 2; // RFC 9112 §2.2: empty lines before a request line are ignored
     if (at >= bytes.length) {
       this.#searched = 0;
+      return undefined;
+    }
+    if (this.socket.writableNeedDrain) {
+      // Answers to requests that a caller sends without reading would pile up without limit.
+      this.#unread = this.#own(bytes, at);
+      this.#searched = 0;
+      this.socket.pause();
       return undefined;
     }
     const searched = at === 0 ? this.#searched : 0;

@@ -43,6 +43,10 @@ export class DirectSocket extends EventEmitter {
   /** What has been written and the other side has not taken. */
   writableLength = 0;
 
+  get writableNeedDrain(): boolean {
+    return this.full;
+  }
+
   asSocket(): Socket {
     return this as unknown as Socket;
   }
