@@ -210,7 +210,9 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#letGo();
     this.#clearTimer();
     if (!reusable || this.#callerEnded) {
-      this.#close();
+      // Who has asked for the close sends nothing more (RFC 9112 §9.6) that a reset could answer.
+      if (!exchange.request.keepAlive && exchange.bodyComplete && this.#unread === undefined) this.#end();
+      else this.#close();
       return;
     }
     this.#waitingSince = this.#host.now();
@@ -360,6 +362,12 @@ export class Http1ServerConnection implements ExchangeConnection {
     }
     this.socket.write(errorAnswer(error));
     this.#close();
+  }
+
+  /** Closes once all is written. */
+  #end(): void {
+    this.#closing = true;
+    this.socket.destroySoon();
   }
 
   /** Staged close (RFC 9112 §9.6): end our side, drop what still arrives for a while, then let go. */

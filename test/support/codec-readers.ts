@@ -80,7 +80,8 @@ export class DirectSocket extends EventEmitter {
   }
 
   destroySoon(): void {
-    this.destroyed = true;
+    if (this.writableLength > 0) this.onFinished = () => this.destroy();
+    else this.destroy();
   }
 
   resetAndDestroy(): void {
