@@ -4,6 +4,7 @@ import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
+import { giveBack, LANDING, takeBuffer } from '../http/read-buffers.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
 import { readInto } from './read-into.ts';
 
@@ -31,9 +32,6 @@ const LINGER_TURNS = 30;
 const HALF_CLOSED_GRACE_MS = 500;
 /** The same once the answer has begun: this long without a byte of it, and the caller is taken for gone. */
 const HALF_CLOSED_SILENCE_MS = 5_000;
-const READ_BYTES = 64 * 1024;
-/** All connections read into it: a head is worked through before the next read, and what is kept of it is copied. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
 /** A tunnel through which nothing passes is given up after this long (Envoy's idle_timeout of TCP). */
 const TUNNEL_IDLE_MS = 3_600_000;
 /** The same for one of which a side has ended: seldom is more to come, and nobody may be left to close it. */
@@ -68,7 +66,10 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** How many of them have been searched for the end of a head in vain. */
   #searched = 0;
   #consuming = false;
-  #buffer = READ_BUFFER;
+  /** Where the next read goes: a buffer of its own while a body comes that one read does not hold. */
+  #buffer: Buffer = LANDING;
+  /** A piece of the last read is still in use. */
+  #lent = false;
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
   #callerEnded = false;
@@ -255,16 +256,33 @@ export class Http1ServerConnection implements ExchangeConnection {
     return true;
   };
 
-  /** A body's pieces go on as they are, and stay in use for a while. */
   readonly #nextBuffer = (): Buffer => {
-    const inBody = this.#exchange?.bodyComplete === false;
-    this.#buffer = inBody ? Buffer.allocUnsafeSlow(READ_BYTES) : READ_BUFFER;
+    if (this.#exchange?.bodyComplete !== false) this.#returnBuffer();
+    else if (this.#buffer === LANDING) this.#buffer = takeBuffer();
     return this.#buffer;
   };
 
+  /** What is still in use must not be overwritten, by whoever reads next. */
+  #returnBuffer(): void {
+    if (this.#buffer === LANDING) return;
+    if (!this.#lent) giveBack(this.#buffer);
+    this.#buffer = LANDING;
+  }
+
+  /** What stays as it is, of bytes that the next read may overwrite. */
   #own(bytes: Buffer, offset: number): Buffer {
     const rest = offset === 0 ? bytes : bytes.subarray(offset);
-    return bytes.buffer === READ_BUFFER.buffer ? Buffer.from(rest) : rest;
+    return bytes.buffer === this.#buffer.buffer ? Buffer.from(rest) : rest;
+  }
+
+  pauseBody(): void {
+    this.#lent = true;
+    this.socket.pause();
+  }
+
+  resumeBody(): void {
+    this.#lent = false;
+    this.socket.resume();
   }
 
   readonly #onData = (bytes: Buffer): void => {
@@ -341,7 +359,7 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   #readBody(bytes: Buffer, offset: number): number | undefined {
     const exchange = this.#exchange as Http1Exchange;
-    if (!exchange.bodyComplete) return exchange.receive(bytes, offset, bytes.buffer === READ_BUFFER.buffer);
+    if (!exchange.bodyComplete) return exchange.receive(bytes, offset, bytes.buffer === this.#buffer.buffer);
     this.#unread = this.#own(bytes, offset);
     this.socket.pause();
     return undefined;
@@ -426,6 +444,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#clearTimer();
     this.#exchange?.callerGone();
     this.#letGo();
+    this.#returnBuffer();
     this.#host.onClosed(this);
   }
 
