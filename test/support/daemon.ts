@@ -18,7 +18,15 @@ export interface TestDaemonOptions {
   readonly environment?: DaemonEnvironment | undefined;
   readonly loadApi?: (() => Promise<KubernetesApi>) | undefined;
   readonly now?: (() => number) | undefined;
+  readonly workers?: number | undefined;
+  readonly workerEntry?: URL | undefined;
+  readonly onWorkerLost?: ((error: Error) => void) | undefined;
 }
+
+const WORKER_ENTRY = new URL('../../daemon/workers/worker.ts', import.meta.url);
+const lost = (error: Error) => {
+  throw error;
+};
 
 const noKubernetes = () => Promise.reject(new Error('no Kubernetes in this test'));
 
@@ -28,6 +36,9 @@ export async function runDaemon(config: string, options: TestDaemonOptions = {})
   const daemon = await startDaemon({
     config: parseDaemonConfig('test.yaml', config, environment),
     environment,
+    workers: options.workers ?? 1,
+    workerEntry: options.workerEntry ?? WORKER_ENTRY,
+    onWorkerLost: options.onWorkerLost ?? lost,
     loadApi,
     log: createLog('test', 'silent'),
     now,
