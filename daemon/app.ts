@@ -1,10 +1,10 @@
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
-import type { Log } from '../lib/log.ts';
+import type { Log, LogLevel } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
 import type { DaemonConfig, DaemonEnvironment } from './config.ts';
-import { DataPath, type ListenerAddress, type WorkerPlace } from './data-path.ts';
+import { DataPath, type ListenerAddress } from './data-path.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
 import { ClusterWatch } from './discovery/cluster-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
@@ -77,15 +77,24 @@ class Daemon implements RunningDaemon {
   #stopping = false;
 
   constructor(options: DaemonOptions) {
-    const { config, environment, workers: count, workerEntry: entry, onWorkerLost: onLost } = options;
-    const shared = { ...options, nodeName: environment.nodeName, metrics: this.#registry };
+    const { config, environment, workers: count, log } = options;
+    const limitTables = makeLimitTables(options);
     const state = new ClusterState();
-    const place: WorkerPlace = { index: 0, count, limitTables: limitTables(options) };
     this.#options = options;
-    this.#workers = new Workers({ config, environment, count, limitTables: place.limitTables, entry, onLost });
+    this.#workers = new Workers({
+      config,
+      environment,
+      count,
+      limitTables,
+      logLevel: log.level as LogLevel | 'silent', // as createLog was given it
+      entry: options.workerEntry,
+      onLost: options.onWorkerLost,
+    });
     if (config.kubernetes !== undefined) {
       this.#watch = new ClusterWatch({
-        ...shared,
+        ...options,
+        nodeName: environment.nodeName,
+        metrics: this.#registry,
         readiness: this.readiness,
         tell: (change) => {
           state.apply(change);
@@ -94,7 +103,13 @@ class Daemon implements RunningDaemon {
       });
     }
     this.#identity = this.#makeIdentity();
-    this.#dataPath = new DataPath({ ...options, place, state, identity: this.#identity, registry: this.#registry });
+    this.#dataPath = new DataPath({
+      ...options,
+      place: { index: 0, count, limitTables },
+      state,
+      identity: this.#identity,
+      registry: this.#registry,
+    });
   }
 
   get admin(): ListenerAddress {
@@ -170,7 +185,7 @@ class Daemon implements RunningDaemon {
 }
 
 /** One for each server with a limit that several threads share. */
-function limitTables({ config, workers }: DaemonOptions): (SharedArrayBuffer | undefined)[] {
+function makeLimitTables({ config, workers }: DaemonOptions): (SharedArrayBuffer | undefined)[] {
   return config.routers.flatMap(({ servers }) =>
     servers.map(({ maxConcurrentRequests }) =>
       workers === 1 || maxConcurrentRequests === undefined ? undefined : sharedLimitTable(),

@@ -123,7 +123,11 @@ const schema = z.strictObject(
         shutdownGraceMs: z.int().min(0).default(SHUTDOWN_GRACE_MS),
       })
       .prefault({}),
-    workers: z.union([z.literal('auto'), z.int().min(1).max(MAX_WORKERS)], { error: WORKERS_FORMS }).default(1),
+    workers: z
+      .union([z.literal('auto'), z.int().min(1, WORKERS_FORMS).max(MAX_WORKERS, WORKERS_FORMS)], {
+        error: WORKERS_FORMS,
+      })
+      .default(1),
     routers: z.array(router, { error: 'required: a list of at least one router' }).min(1, 'give at least one router'),
     namers: z.array(namer).optional(),
     kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),

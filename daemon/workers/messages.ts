@@ -1,3 +1,4 @@
+import type { LogLevel } from '../../lib/log.ts';
 import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { WorkerPlace } from '../data-path.ts';
@@ -9,6 +10,7 @@ export interface WorkerStart {
   readonly config: DaemonConfig;
   readonly environment: DaemonEnvironment;
   readonly place: WorkerPlace;
+  readonly logLevel: LogLevel | 'silent';
 }
 
 /** What the main thread tells a worker; each arrives in its order. */

@@ -12,7 +12,7 @@ import { provesIdentity } from '../peer-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { ToldIdentity } from './told-identity.ts';
 
-const { config, environment, place } = workerData as WorkerStart;
+const { config, environment, place, logLevel } = workerData as WorkerStart;
 const state = new ClusterState();
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
 const registry = new MetricsRegistry();
@@ -23,7 +23,7 @@ const dataPath = new DataPath({
   state,
   identity,
   registry,
-  log: createLog('nodemesh-daemon', config.logLevel).child({ worker: place.index }),
+  log: createLog('nodemesh-daemon', logLevel).child({ worker: place.index }),
   now: () => performance.now(), // counts from the start of the process in every thread
   wallClock: Date.now,
   random: Math.random,

@@ -1,3 +1,4 @@
+import type { LogLevel } from '../../lib/log.ts';
 import { type MetricsSnapshot, renderSnapshot, sumSnapshots } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { ToWorker } from './messages.ts';
@@ -11,6 +12,7 @@ export interface WorkersOptions {
   readonly environment: DaemonEnvironment;
   /** Threads that serve, the main one included. */
   readonly count: number;
+  readonly logLevel: LogLevel | 'silent';
   readonly limitTables: readonly (SharedArrayBuffer | undefined)[];
   readonly entry: URL;
   readonly onLost: (error: Error) => void;
@@ -28,9 +30,9 @@ export class Workers {
 
   /** Settles when all are loaded; nothing is open then. Rejects with why one is not. */
   async start(): Promise<void> {
-    const { config, environment, count, limitTables, entry, onLost } = this.#options;
+    const { config, environment, count, limitTables, logLevel, entry, onLost } = this.#options;
     this.#threads = Array.from({ length: count - 1 }, (_, i) => {
-      const start = { config, environment, place: { index: i + 1, count, limitTables } };
+      const start = { config, environment, place: { index: i + 1, count, limitTables }, logLevel };
       return new WorkerThread({ entry, start, onLost: (error) => this.#serving && onLost(error) });
     });
     await Promise.all(this.#threads.map((thread) => thread.loaded()));

@@ -63,6 +63,8 @@ export interface DiscoDaemonOptions {
   readonly routerKeys?: string;
   readonly serverKeys?: string;
   readonly now?: () => number;
+  readonly workers?: number;
+  readonly workerEntry?: URL;
 }
 
 /**
@@ -71,7 +73,7 @@ export interface DiscoDaemonOptions {
  */
 export async function runDiscoDaemon(
   names: Readonly<Record<string, readonly string[]>>,
-  { routerKeys = '', serverKeys = '', now }: DiscoDaemonOptions = {},
+  { routerKeys = '', serverKeys = '', ...options }: DiscoDaemonOptions = {},
 ): Promise<DiscoDaemon> {
   const dir = await mkdtemp(join(tmpdir(), 'nodemesh-disco-'));
   const set = (name: string, ...endpoints: string[]) => writeFile(join(dir, name), `${endpoints.join('\n')}\n`);
@@ -80,7 +82,7 @@ export async function runDiscoDaemon(
     `admin: {port: 0, shutdownGraceMs: 500}
 namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
 routers: [{protocol: http, label: outgoing, servers: [{port: 0, ${serverKeys}}], ${routerKeys}}]`,
-    { now },
+    options,
   );
   return {
     daemon,
