@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROXY_CPU, type Processes } from './processes.ts';
+import { type CpuList, PROXY_CPU, type Processes } from './processes.ts';
 
 /**
  * Where the daemon of a working tree starts: the bundle that its image carries, made anew, or its source where the tree has
@@ -28,20 +28,23 @@ export async function startDaemon(
     readonly port: number;
     readonly adminPort: number;
     readonly webPort: number;
+    /** Threads that serve, and on which cores; one on the proxy's. */
+    readonly workers?: number;
+    readonly cpu?: CpuList;
   },
 ): Promise<number> {
-  const { router, port, adminPort, webPort } = place;
+  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU } = place;
   const own = join(place.dir, `daemon-${port}`);
   mkdirSync(join(own, 'disco'), { recursive: true });
   writeFileSync(join(own, 'disco/web'), `127.0.0.1 ${webPort}\n`);
   const config = join(own, 'daemon.yaml');
   writeFileSync(
     config,
-    `admin: {port: ${adminPort}}
+    `${workers === undefined ? '' : `workers: ${workers}\n`}admin: {port: ${adminPort}}
 namers: [{kind: io.l5d.fs, rootDir: ${own}/disco}]
 routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}]}]
 `,
   );
   const env = { NODE_NAME: `node-${port}` };
-  return processes.listening(processes.start(process.execPath, [main, config], { cpu: PROXY_CPU, env }), port);
+  return processes.listening(processes.start(process.execPath, [main, config], { cpu, env }), port);
 }
