@@ -28,8 +28,8 @@ export function workerCount(
   const count = configured === 'auto' ? usable : configured;
   if (count === 1) return { count };
   if (!SPREADS.includes(platform)) {
-    const warning = `workers: ${configured} needs SO_REUSEPORT, which ${platform} does not have: one thread serves`;
-    return { count: 1, ...(configured === 'auto' ? {} : { warning }) };
+    const warning = `workers: ${configured}: ${platform} does not spread connections over threads (SO_REUSEPORT): one serves`;
+    return { count: 1, warning };
   }
   if (count <= usable) return { count };
   const has = cpuLimit < cores ? `the CPU limit of its cgroup is ${cpuLimit}` : `it may run on ${cores}`;

@@ -30,12 +30,14 @@ describe('how many threads serve', () => {
 
   test('where the system does not spread connections, one serves, and whoever wanted more is told', () => {
     const mac = { platform: 'darwin', cores: 8, cpuLimit: undefined };
-    assert.deepEqual(workerCount('auto', mac), { count: 1 });
     assert.deepEqual(workerCount(1, mac), { count: 1 });
-    assert.deepEqual(workerCount(4, mac), {
-      count: 1,
-      warning: 'workers: 4 needs SO_REUSEPORT, which darwin does not have: one thread serves',
-    });
+    assert.deepEqual(workerCount('auto', { ...mac, cores: 1 }), { count: 1 });
+    for (const configured of [4, 'auto'] as const) {
+      assert.deepEqual(workerCount(configured, mac), {
+        count: 1,
+        warning: `workers: ${configured}: darwin does not spread connections over threads (SO_REUSEPORT): one serves`,
+      });
+    }
   });
 });
 
