@@ -68,7 +68,7 @@ function comparison({ title }: Case, [one, threads, daemons]: readonly Series[])
   const rate = medianOfPairs(threads, one, (a, b) => a.requestsPerSecond / b.requestsPerSecond);
   return (
     `${title}: two threads take ×${cost.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)}) of two daemons' CPU a request: ` +
-    `×${(CORES / cost).toFixed(2)} of one on cores of their own. Beside the load, ×${rate.toFixed(2)}`
+    `×${Math.min(CORES, CORES / cost).toFixed(2)} of one on cores of their own. Beside the load, ×${rate.toFixed(2)}`
   );
 }
 
