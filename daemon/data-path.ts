@@ -12,6 +12,7 @@ import { Listener } from './listener/listener.ts';
 import { PeerTransport } from './peer-transport.ts';
 import { Admission } from './policy/admission.ts';
 import { LagGuard } from './policy/lag-guard.ts';
+import { OwnAddresses } from './policy/own-addresses.ts';
 import { RouterFactory } from './router-factory.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
@@ -76,7 +77,7 @@ export class DataPath {
       discos: this.#discos,
       podPool: this.#podPool,
       peers: this.#peers,
-      ownAddresses: ownAddresses(environment),
+      ownAddresses: new OwnAddresses(environment.nodeIp, networkInterfaces, now),
       metrics: this.#metrics,
     });
     registry.onCollect(() => this.#collect());
@@ -162,10 +163,4 @@ export class DataPath {
     workerConnections.with(worker).value = accepted;
     workerBusy.with(worker).value = performance.eventLoopUtilization().active / 1_000;
   }
-}
-
-function ownAddresses(environment: DaemonEnvironment): ReadonlySet<string> {
-  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const { nodeIp } = environment;
-  return new Set([...(nodeIp === undefined ? [] : [nodeIp]), ...found.map(({ address }) => address)]);
 }

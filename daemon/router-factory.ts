@@ -8,13 +8,14 @@ import type { ExchangeHandler } from './http/exchange.ts';
 import { ProxyError } from './http/proxy-error.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
-import { KubernetesNamer } from './naming/kubernetes-namer.ts';
+import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
-import { EgressGuard } from './policy/egress-guard.ts';
+import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
+import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
@@ -34,7 +35,7 @@ export interface RouterFactoryOptions {
   readonly podPool: Http1Pool;
   readonly peers: PeerTransport;
   /** Of this host. */
-  readonly ownAddresses: ReadonlySet<string>;
+  readonly ownAddresses: OwnAddresses;
   readonly metrics: DaemonMetrics;
   /** Monotonic, ms. */
   readonly now: () => number;
@@ -54,7 +55,7 @@ export class RouterFactory {
     this.#options = options;
     this.#pseudonym = viaPseudonym(environment.nodeName);
     if (config.kubernetes !== undefined) {
-      this.#kubernetesNamer = new KubernetesNamer(state, config.kubernetes.clusterDomain);
+      this.#kubernetesNamer = new KubernetesNamer(state, config.kubernetes.clusterDomain, this.#reserved());
     }
   }
 
@@ -91,7 +92,7 @@ export class RouterFactory {
       resolver: this.#resolver(),
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address)),
+        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address), state.nodes),
         parentProxy: config.egress.parentProxy,
         now,
       }),
@@ -182,7 +183,16 @@ export class RouterFactory {
 
   /** Whether an address is this host's own, or that of another node's daemon. */
   #isDaemon(address: string): boolean {
-    return this.#options.ownAddresses.has(address) || this.#gateways.some((gateways) => gateways.has(address));
+    return this.#gateways.some((gateways) => gateways.has(address)) || this.#options.ownAddresses.has(address);
+  }
+
+  /** Node ports, and where daemons listen themselves: all have the same config. */
+  #reserved(): ReservedPorts {
+    const { config, state } = this.#options;
+    const { admin, routers } = config;
+    const own = new Set([admin.port, ...routers.flatMap(({ servers }) => servers.map(({ port }) => port))]);
+    return (address, port) =>
+      (nodePortPurpose(port) !== undefined || own.has(port)) && (state.nodes.has(address) || this.#isDaemon(address));
   }
 }
 

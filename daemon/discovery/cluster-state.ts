@@ -1,7 +1,9 @@
 import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
+import type { Node } from '../../lib/kubernetes/node.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
+import { NodeAddresses } from './node-addresses.ts';
 import { ServiceEntry } from './service-entry.ts';
 
 /** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
@@ -12,7 +14,7 @@ export interface AddressOwner {
 }
 
 /** What a daemon reads of the cluster. */
-export const CLUSTER_KINDS = ['services', 'endpoints', 'pods'] as const;
+export const CLUSTER_KINDS = ['services', 'endpoints', 'pods', 'nodes'] as const;
 export type ClusterKind = (typeof CLUSTER_KINDS)[number];
 
 /** One thing that the watches have to say: plain values, which a thread can send to another. */
@@ -20,6 +22,7 @@ export type ClusterChange =
   | { readonly kind: 'services'; readonly changes: readonly ObjectChange<Service>[] }
   | { readonly kind: 'endpoints'; readonly changes: readonly ObjectChange<PublishedGroups>[] }
   | { readonly kind: 'pods'; readonly changes: readonly ObjectChange<Pod>[] }
+  | { readonly kind: 'nodes'; readonly changes: readonly ObjectChange<Node>[] }
   /** All of one kind has been read once, and told before this. */
   | { readonly kind: 'read'; readonly what: ClusterKind }
   | { readonly kind: 'doubted'; readonly doubted: boolean };
@@ -29,6 +32,7 @@ export type ClusterChange =
  * their failures: what was last known stays in force.
  */
 export class ClusterState {
+  readonly nodes = new NodeAddresses();
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
   readonly #owners = new Map<string, AddressOwner>();
@@ -111,6 +115,7 @@ export class ClusterState {
     if (change.kind === 'services') this.applyServices(change.changes);
     else if (change.kind === 'endpoints') this.applyEndpoints(change.changes);
     else if (change.kind === 'pods') this.applyLocalPods(change.changes);
+    else if (change.kind === 'nodes') this.nodes.apply(change.changes);
     else if (change.kind === 'read') this.#unread.delete(change.what);
     else this.readinessDoubted = change.doubted;
   }

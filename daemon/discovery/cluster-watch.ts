@@ -1,6 +1,7 @@
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
 import { discoverEndpointsResource } from '../../lib/kubernetes/discovery.ts';
 import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
+import { trimNode } from '../../lib/kubernetes/node.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { Reflector, type ReflectorOptions } from '../../lib/kubernetes/reflector.ts';
 import { trimService } from '../../lib/kubernetes/service.ts';
@@ -31,7 +32,7 @@ export interface ClusterWatchOptions {
 }
 
 /**
- * Tells what the API server says: Services, their endpoints, and this node's pods, one watch each. An API server
+ * Tells what the API server says: Services, their endpoints, nodes, and this node's pods, one watch each. An API server
  * that cannot be reached, or a missing configuration, is waited for; it never ends the daemon.
  */
 export class ClusterWatch {
@@ -70,7 +71,7 @@ export class ClusterWatch {
     this.#connect().catch((error: unknown) => this.#again(attempt, error));
   }
 
-  /** Services and pods need nothing but a client; which endpoints there are, the server must say first. */
+  /** Services, nodes and pods need nothing but a client; which endpoints there are, the server must say first. */
   async #connect(): Promise<void> {
     const { loadApi, nodeName, tell, readiness } = this.#options;
     if (this.#api === undefined) {
@@ -80,6 +81,7 @@ export class ClusterWatch {
       this.#watch(api, 'services', { path: '/api/v1/services' }, trimService, (changes) =>
         tell({ kind: 'services', changes }),
       );
+      this.#watch(api, 'nodes', { path: '/api/v1/nodes' }, trimNode, (changes) => tell({ kind: 'nodes', changes }));
       const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
       this.#watch(api, 'pods', ownNode, trimPod, (changes) => tell({ kind: 'pods', changes }));
     }

@@ -6,6 +6,8 @@ import { BOTH_CPUS, type CpuList, freePorts, LOAD_CPU, PROXY_CPU, type Processes
 /** Something that the same requests are sent through. */
 export interface Subject {
   readonly name: string;
+  /** Must not fail; others are left out where they do. */
+  readonly own?: boolean;
   readonly port: number;
   /** Where it is several that connections go to in turns. */
   readonly ports?: readonly number[];
@@ -93,6 +95,7 @@ export async function startWithWorkers(processes: Processes, dir: string, root: 
 
 const BASELINES = [
   ['node', 'node:http + Agent'],
+  ['undici', 'node:http + undici'],
   ['http-proxy', 'http-proxy'],
 ] as const;
 
@@ -106,7 +109,7 @@ async function startUpstream(processes: Processes, cpu: CpuList = LOAD_CPU): Pro
 async function oneHop(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
   const [port = 0, adminPort = 0] = await freePorts(2);
   const pid = await startDaemon(processes, main, { dir, router: 'outgoing', port, adminPort, webPort });
-  return { name: ONE_HOP, port, pids: [pid] };
+  return { name: ONE_HOP, own: true, port, pids: [pid] };
 }
 
 async function twoHops(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
@@ -114,5 +117,5 @@ async function twoHops(processes: Processes, dir: string, main: string, webPort:
   const incoming = { dir, router: 'incoming', port: second, adminPort: secondAdmin, webPort } as const;
   const outgoing = { dir, router: 'outgoing', port, adminPort, webPort: second } as const;
   const pids = [await startDaemon(processes, main, incoming), await startDaemon(processes, main, outgoing)];
-  return { name: TWO_HOPS, port, pids };
+  return { name: TWO_HOPS, own: true, port, pids };
 }
