@@ -12,6 +12,7 @@ const OUT = `${ROOT}dist/app`;
 /** Bundle → where its source starts. */
 const BUNDLES = {
   daemon: 'daemon/main.ts',
+  worker: 'daemon/workers/worker.ts', // a thread of the daemon's
   webhook: 'webhook/main.ts',
   nodemesh: 'cli/main.ts',
   helloworld: 'manifests/examples/helloworld.ts',
