@@ -24,7 +24,7 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());
   from.on('close', (broken: boolean) => {
-    if (broken) to.resetAndDestroy();
+    if (broken) reset(to);
     else to.destroySoon();
     onClosed();
   });
@@ -37,4 +37,10 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
   } else {
     from.resume();
   }
+}
+
+/** libuv refuses a reset (EINVAL) while a shutdown is under way, and the socket would never close: a plain end comes anyway then. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished && socket.writableLength === 0) socket.destroy();
+  else socket.resetAndDestroy();
 }
