@@ -179,10 +179,14 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#socket.resume();
   }
 
-  /** Gives up the request under way, and the connection with it: its state is no longer certain. */
+  /**
+   * Gives up the request under way, and the connection with it: its state is no longer certain. A server in the middle of its
+   * answer learns by a reset that nobody reads on; a plain end would leave that open.
+   */
   abort(): void {
     this.#sink = undefined;
-    this.#socket.destroy();
+    if (this.#answerBegun) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   /** Closes an idle connection. */

@@ -27,7 +27,7 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());
   from.on('close', (broken: boolean) => {
-    if (broken) to.resetAndDestroy();
+    if (broken) reset(to);
     else letGo(to);
     onClosed();
   });
@@ -46,4 +46,10 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
 function letGo(socket: Socket): void {
   socket.destroySoon();
   if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => socket.resetAndDestroy());
+}
+
+/** libuv refuses a reset (EINVAL) while a shutdown is under way, and the socket would never close: a plain end comes anyway then. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished && socket.writableLength === 0) socket.destroy();
+  else socket.resetAndDestroy();
 }

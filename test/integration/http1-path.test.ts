@@ -327,6 +327,23 @@ describe('one daemon between a caller and an application', () => {
     }
   });
 
+  test('an application that dies of a request on a kept connection gets a GET again, and never a POST', async () => {
+    for (const [method, status, deliveries] of [
+      ['GET', 200, 3],
+      ['POST', 502, 2],
+    ] as const) {
+      let delivered = 0;
+      handler = (request, response) => {
+        delivered += 1;
+        if (delivered === 2) request.socket.destroy();
+        else response.end('ok');
+      };
+      await ask(mesh.port, `${method} http://web/ HTTP/1.1\r\nHost: web`);
+      const second = await ask(mesh.port, `${method} http://web/ HTTP/1.1\r\nHost: web`);
+      assert.deepEqual([second.status, delivered], [status, deliveries], method);
+    }
+  });
+
   test('a connection that the application closed while idle is replaced, whatever the method', async () => {
     handler = (request, response) => {
       request.resume();
