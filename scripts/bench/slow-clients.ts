@@ -2,10 +2,13 @@ import { connect, type Socket } from 'node:net';
 
 const STEP_MS = 1_000;
 const READ_BYTES = 1_024;
+/** They do not all move at the same moment. */
+const SLICES = 100;
 const AT_ONCE = 100;
 const HEAD = 'GET http://web/64 HTTP/1.1\r\nHost: web\r\n\r\n';
 const POST = 'POST http://web/64 HTTP/1.1\r\nHost: web\r\nContent-Length: 1000000\r\n\r\n';
-const DOWNLOAD = 'GET http://web/1048576 HTTP/1.1\r\nHost: web\r\n\r\n';
+/** More would fill the kernel's memory for TCP (tcp_mem) on the way, which is not what is to be seen. */
+const DOWNLOAD = 'GET http://web/65536 HTTP/1.1\r\nHost: web\r\n\r\n';
 
 /** What a slow client does each second with its connection, from its first on. */
 type Slowness = (socket: Socket, second: number) => void;
@@ -29,15 +32,15 @@ export async function openSlowClients(port: number, count: number): Promise<() =
     const opened = Array.from({ length: Math.min(AT_ONCE, count - sockets.length) }, () => openOne(port));
     sockets.push(...(await Promise.all(opened)));
   }
-  let second = 0;
-  const step = () => {
-    sockets.forEach((socket, i) => {
+  let turns = 0;
+  const timer = setInterval(() => {
+    const second = Math.floor(turns / SLICES);
+    for (let i = turns % SLICES; i < sockets.length; i += SLICES) {
+      const socket = sockets[i] as Socket;
       if (socket.writable) KINDS[i % KINDS.length]?.(socket, second);
-    });
-    second += 1;
-  };
-  step();
-  const timer = setInterval(step, STEP_MS);
+    }
+    turns += 1;
+  }, STEP_MS / SLICES);
   return () => {
     clearInterval(timer);
     for (const socket of sockets) socket.destroy();

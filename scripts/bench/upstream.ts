@@ -103,4 +103,8 @@ function serve(socket: Socket): void {
   socket.on('error', () => socket.destroy());
 }
 
-createServer({ noDelay: true }, serve).listen(Number(process.argv[2]), '127.0.0.1');
+createServer({ noDelay: true }, serve).listen({
+  port: Number(process.argv[2]),
+  host: '127.0.0.1',
+  backlog: 4_096,
+});

@@ -104,7 +104,7 @@ describe('bodies that the other side does not take yet', () => {
     handler = (incoming, response) => {
       arrived += 1;
       incoming.resume();
-      if (incoming.method === 'GET') response.end(incoming.url === '/1048576' ? Buffer.alloc(MB) : 'ok');
+      if (incoming.method === 'GET') response.end(incoming.url === '/65536' ? Buffer.alloc(65_536) : 'ok');
     };
     const port = daemons[0]?.port ?? 0;
     const stop = await openSlowClients(port, 500);
