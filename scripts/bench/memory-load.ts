@@ -28,7 +28,7 @@ export async function hold(port: number, count: number): Promise<void> {
   const holdOne = async () => {
     const socket = connect({ host: '127.0.0.1', port });
     socket.on('error', () => {});
-    socket.write('GET http://web/held/16384 HTTP/1.1\r\nHost: web\r\n\r\n');
+    socket.write('GET http://web/held/65536 HTTP/1.1\r\nHost: web\r\n\r\n');
     await once(socket, 'data');
   };
   await Promise.all(Array.from({ length: count }, holdOne));
