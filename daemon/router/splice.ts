@@ -45,7 +45,7 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
 /** Closes a connection once it has taken what waits for it. */
 function letGo(socket: Socket): void {
   socket.destroySoon();
-  if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => socket.resetAndDestroy());
+  if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => reset(socket));
 }
 
 /** libuv refuses a reset (EINVAL) while a shutdown is under way, and the socket would never close: a plain end comes anyway then. */

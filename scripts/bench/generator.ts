@@ -3,13 +3,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Case } from './cases.ts';
 import type { LoadResult } from './load.ts';
+import type { Framing } from './memory-load.ts';
 import { type CpuList, LOAD_CPU, type Processes } from './processes.ts';
 
 /** What the load's process is told to do; it answers each with one Report. */
 export type Order =
   | { readonly kind: 'load'; readonly port: number | readonly number[]; readonly case: Case; readonly seconds: number }
-  | { readonly kind: 'openIdle'; readonly port: number; readonly count: number }
-  | { readonly kind: 'download' | 'upload'; readonly port: number; readonly bytes: number };
+  | { readonly kind: 'openIdle' | 'hold' | 'openSlow'; readonly port: number; readonly count: number }
+  | { readonly kind: 'download'; readonly port: number; readonly bytes: number; readonly framing: Framing }
+  | { readonly kind: 'upload'; readonly port: number; readonly bytes: number; readonly framing: Framing };
 
 export interface Report {
   readonly result?: LoadResult | undefined;

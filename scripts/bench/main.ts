@@ -52,7 +52,7 @@ try {
 }
 
 async function memory(): Promise<void> {
-  for (const verdict of await measureMemory(processes, dir, ROOT)) print(verdictLine(verdict));
+  await measureMemory(processes, dir, ROOT, (verdict) => print(verdictLine(verdict)));
 }
 
 async function soakLong(): Promise<void> {

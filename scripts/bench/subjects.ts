@@ -61,16 +61,18 @@ export async function startBoth(
   return [own, { ...other, name: OTHER_TREE }];
 }
 
-/** Starts the application and so many daemons of one kind. */
-export async function startUpstreamAnd(
-  count: number,
+/** Starts the application; gives functions that start daemons before it, fresh ones each time. */
+export async function startDaemonPaths(
   processes: Processes,
   dir: string,
   root: string,
-): Promise<Subject[]> {
+): Promise<Record<'oneHop' | 'twoHops', () => Promise<Subject>>> {
   const upstreamPort = await startUpstream(processes);
   const main = buildDaemon(root);
-  return Promise.all(Array.from({ length: count }, () => oneHop(processes, dir, main, upstreamPort)));
+  return {
+    oneHop: () => oneHop(processes, dir, main, upstreamPort),
+    twoHops: () => twoHops(processes, dir, main, upstreamPort),
+  };
 }
 
 /**

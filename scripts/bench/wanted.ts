@@ -35,7 +35,7 @@ export function verdict(what: string, limit: number, measured: number, unit: str
 /** `what   measured (wanted: at most limit)   met` as one line of text. */
 export function verdictLine({ what, limit, measured, unit, met }: Verdict): string {
   const figure = `${measured.toFixed(2)}${unit}`.padStart(10);
-  return `${what.padEnd(46)} ${figure}   wanted ≤ ${limit}${unit}   ${met ? 'met' : 'NOT MET'}`;
+  return `${what.padEnd(48)} ${figure}   wanted ≤ ${limit}${unit}   ${met ? 'met' : 'NOT MET'}`;
 }
 
 const CPU_LIMITS = [
