@@ -72,6 +72,17 @@ describe('one daemon between a caller and an application', () => {
     ]);
   });
 
+  test('a caller that has sent its next request already is seen to go away', async () => {
+    const left = new Promise<void>((resolve) => {
+      handler = (request) => request.socket.once('close', () => resolve());
+    });
+    const socket = connect(mesh.port, '127.0.0.1');
+    socket.write('GET http://web/1 HTTP/1.1\r\nHost: web\r\n\r\n'.repeat(2));
+    await once(upstream, 'request');
+    socket.destroy();
+    await left;
+  });
+
   test("the answer comes without hop-by-hop fields, without the mesh's names, and with Via last", async () => {
     handler = (_request, response) => {
       response.writeHead(200, [
