@@ -144,9 +144,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#letGo();
     this.#timer.clear();
     if (!reusable || this.#callerEnded) {
-      // Who has asked for the close sends nothing more (RFC 9112 §9.6) that a reset could answer.
-      if (!exchange.request.keepAlive && exchange.bodyComplete && this.#unread === undefined) this.#end();
-      else this.#close();
+      this.#close();
       return;
     }
     this.#waitingSince = this.#host.now();
@@ -298,12 +296,6 @@ export class Http1ServerConnection implements ExchangeConnection {
     }
     this.socket.write(errorAnswer(error));
     this.#close();
-  }
-
-  /** Closes once all is written. */
-  #end(): void {
-    this.#closing = true;
-    this.socket.destroySoon();
   }
 
   /** Staged close (RFC 9112 §9.6): end our side, drop what still arrives for a while, then let go. */

@@ -375,7 +375,6 @@ test('an answer that ends its connection is never cut for a caller that reads sl
       },
     });
     socket.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n')]);
-    socket.writableLength = 4;
     exchange?.respond({ status: 200, reason: 'OK', fieldLines: '', framing: { kind: 'length', length: 4 } });
     exchange?.writeBody(Buffer.from('slow'));
     exchange?.endBody([]);

@@ -80,8 +80,7 @@ export class DirectSocket extends EventEmitter {
   }
 
   destroySoon(): void {
-    if (this.writableLength > 0) this.onFinished = () => this.destroy();
-    else this.destroy();
+    this.destroyed = true;
   }
 
   resetAndDestroy(): void {
