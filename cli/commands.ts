@@ -31,6 +31,11 @@ export interface Command {
 }
 
 const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for manifests that name none (default: default)' };
+const FILE = {
+  value: 'file',
+  short: 'f',
+  summary: 'explain the pods of manifests: a file, a folder, or - for standard input',
+};
 const WRITE = { short: 'w', summary: 'change the files in place; nothing is written if any of them has an error' };
 const PROXY_ADDRESS = {
   value: 'how',
@@ -64,6 +69,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       { line: 'nodemesh uninject --write k8s/', summary: 'every manifest of a folder' },
     ],
     load: () => import('./commands/uninject.ts'),
+  },
+  explain: {
+    summary: 'why a pod is injected or not, and the environment that it gets',
+    synopsis: '<namespace>/<pod> | --file <file|folder|->',
+    options: { file: FILE, namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS },
+    examples: [
+      {
+        line: 'nodemesh explain shop/web-6d4cf56db6-x2x7z',
+        summary: 'a running pod: what it has, and what a new one would get',
+      },
+      { line: 'nodemesh explain -f shop.yaml', summary: 'the pods of manifests, without a cluster' },
+    ],
+    load: () => import('./commands/explain.ts'),
   },
   daemon: {
     summary: 'run the proxy of one host',

@@ -13,6 +13,7 @@ export interface PodPlace {
 /** What the webhook would do to a pod if it were created now: its own decision and patch. `pod` may be a template. */
 export function decide(pod: unknown, place: PodPlace, settings: InjectionSettings): Mutation {
   const { namespace, namespaceEnabled, ownNamespace } = place;
-  const review = { apiVersion: 'admission.k8s.io/v1', uid: '', kind: '/v1/Pod', subResource: '', operation: 'CREATE' };
-  return mutate({ ...review, namespace, dryRun: true, object: pod }, { ownNamespace, namespaceEnabled, settings });
+  const what = { kind: '/v1/Pod', subResource: '', operation: 'CREATE', namespace, object: pod, oldObject: null };
+  const review = { apiVersion: 'admission.k8s.io/v1', uid: '', dryRun: true, ...what };
+  return mutate(review, { ownNamespace, namespaceEnabled, settings });
 }

@@ -2,7 +2,7 @@
  * `npm run build`: bundles each process to one file in dist/app, which the image carries as /app. Bundles start in a fraction
  * of the time and memory that the same code takes from node_modules.
  */
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
@@ -55,6 +55,9 @@ await build({
   legalComments: 'linked',
   logLevel: 'warning',
 });
+// `nodemesh explain` reads the webhook's entries.
+const ENTRIES = 'mutating-webhook-configuration.yaml';
+await copyFile(`${ROOT}manifests/base/webhook/${ENTRIES}`, `${OUT}/${ENTRIES}`);
 await writeFile(`${OUT}/package.json`, '{"type": "module"}\n');
 for (const name of Object.keys(BUNDLES)) {
   const { size } = await stat(`${OUT}/${name}.js`);
