@@ -36,6 +36,8 @@ const FILE = {
   short: 'f',
   summary: 'explain the pods of manifests: a file, a folder, or - for standard input',
 };
+const OUTPUT = { value: 'format', values: ['text', 'json'], short: 'o', summary: 'text (default) or json' };
+const PRE = { summary: 'check what an installation needs, before there is one' };
 const WRITE = { short: 'w', summary: 'change the files in place; nothing is written if any of them has an error' };
 const PROXY_ADDRESS = {
   value: 'how',
@@ -82,6 +84,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       { line: 'nodemesh explain -f shop.yaml', summary: 'the pods of manifests, without a cluster' },
     ],
     load: () => import('./commands/explain.ts'),
+  },
+  check: {
+    summary: 'look a mesh over, or with --pre whether one can be installed',
+    synopsis: '[--pre] [-o json]',
+    options: { pre: PRE, output: OUTPUT },
+    examples: [
+      { line: 'nodemesh check', summary: 'every finding with what to do about it; exits with 1 on errors' },
+      { line: 'nodemesh check --pre', summary: 'before nodemesh is installed' },
+      { line: 'nodemesh check -o json | jq .errors', summary: 'for scripts: findings by their ids' },
+    ],
+    load: () => import('./commands/check.ts'),
   },
   daemon: {
     summary: 'run the proxy of one host',

@@ -104,11 +104,14 @@ export class MeshCluster {
     });
   }
 
-  /** Changes an object by a merge patch of its own fields; throws where it is not there. */
+  /** Puts another object in an object's place; throws where it is not there. */
   async change(path: string, change: (object: ApiObject) => object): Promise<void> {
     const object = this.kubernetes.get(path);
     if (object === undefined) throw new Error(`${path} is not there`);
-    await this.apply(change(object));
+    const { name, namespace, labels, annotations } = object.metadata;
+    await this.apply(
+      change({ ...object, metadata: { name, namespace, labels, annotations } as ApiObject['metadata'] }),
+    );
   }
 
   configure(text: string): Promise<ApiObject> {
