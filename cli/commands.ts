@@ -38,6 +38,9 @@ const FILE = {
 };
 const OUTPUT = { value: 'format', values: ['text', 'json'], short: 'o', summary: 'text (default) or json' };
 const PRE = { summary: 'check what an installation needs, before there is one' };
+const STALE = { summary: 'pods of labelled namespaces without the proxy, or with another than new ones get' };
+const YES = { short: 'y', summary: 'restart them, as kubectl rollout restart does' };
+const ONE_NAMESPACE = { value: 'namespace', short: 'n', summary: 'only this one (default: all)' };
 const WRITE = { short: 'w', summary: 'change the files in place; nothing is written if any of them has an error' };
 const PROXY_ADDRESS = {
   value: 'how',
@@ -95,6 +98,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       { line: 'nodemesh check -o json | jq .errors', summary: 'for scripts: findings by their ids' },
     ],
     load: () => import('./commands/check.ts'),
+  },
+  rollout: {
+    summary: 'list the workloads whose pods are out of date, and restart them with --yes',
+    synopsis: '--stale [-n <namespace>] [--yes]',
+    options: { stale: STALE, namespace: ONE_NAMESPACE, yes: YES },
+    examples: [
+      { line: 'nodemesh rollout --stale', summary: "what is older than its namespace's label or the webhook's config" },
+      { line: 'nodemesh rollout --stale -n shop --yes', summary: 'restart those of one namespace' },
+    ],
+    load: () => import('./commands/rollout.ts'),
   },
   daemon: {
     summary: 'run the proxy of one host',

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { COMMANDS } from '../../cli/commands.ts';
 import { completionScript, SHELLS } from '../../cli/completion.ts';
@@ -76,8 +78,10 @@ for (const shell of SHELLS) {
     const script = completionScript(shell);
     const options = Object.values(COMMANDS).flatMap((command) => Object.keys(command.options));
     for (const word of [...NAMES, ...options, 'hostIPv6']) assert.ok(script.includes(word), word);
-    // fish has no -n that reads standard input; it says so by failing.
-    const { error, status, stderr } = spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' });
+    const folder = mkdtempSync(join(tmpdir(), 'nodemesh-completion-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'script'), script);
+    const { error, status, stderr } = spawnSync(shell, ['-n', join(folder, 'script')], { encoding: 'utf8' });
     if (error !== undefined) return t.skip(`${shell} is not installed`);
     assert.equal(status, 0, stderr);
   });
