@@ -40,6 +40,7 @@ function variables(chance: Chance): Json[] {
     { name: 'SECRET', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } },
     { name: 'EMPTY' },
     { name: 'no_proxy', value: 'localhost' },
+    { name: 'JAVA_TOOL_OPTIONS', value: '-Xmx1g' },
   ];
   return possible.filter(() => chance(3) === 0).sort(() => chance(3) - 1);
 }
@@ -73,7 +74,7 @@ function metadata(chance: Chance, needed: boolean): { metadata?: Json } {
   if (!needed && chance(5) === 0) return { metadata: emptyMap(chance) };
   const result: { [key: string]: Json } = {};
   if (needed) result.name = 'web';
-  if (chance(2) === 0) result.labels = { app: 'web' };
+  if (chance(2) === 0) result.labels = chance(4) === 0 ? { 'mesh-inject': 'enabled' } : { app: 'web' };
   const annotations: Json[] = [
     emptyMap(chance),
     { note: 'a: b' },

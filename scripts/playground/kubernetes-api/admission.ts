@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import fastJsonPatch, { type Operation } from 'fast-json-patch';
-import type { LabelSelector } from '../../../lib/kubernetes/label-selector.ts';
 import { FailedCall, messageOf, postReview, type Target } from './admission-call.ts';
 import { ApiError, badRequest } from './api-error.ts';
 import { isObject } from './merge.ts';
 import type { ApiObject, ObjectStore } from './object-store.ts';
 import type { ResourcePath, ResourceType } from './resource-types.ts';
-import { matchesLabels } from './selectors.ts';
+import { type LabelSelector, matchesLabels } from './selectors.ts';
 
 /** The part of MutatingWebhookConfiguration (admissionregistration.k8s.io/v1) that decides whom to call and how. */
 interface Webhook {

@@ -2,6 +2,7 @@ import { type LabelSelector, unmetRequirement } from '../../../lib/kubernetes/la
 import { badRequest } from './api-error.ts';
 import type { ApiObject } from './object-store.ts';
 
+export type { LabelSelector };
 export type Labels = Readonly<Record<string, string>>;
 
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'];
