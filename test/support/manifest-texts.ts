@@ -79,8 +79,10 @@ function metadata(chance: Chance, needed: boolean): { metadata?: Json } {
     emptyMap(chance),
     { note: 'a: b' },
     { 'prometheus.io/scrape': 'true', 'x/y': '{"a":1}' },
+    { 'nodemesh.dev/profile': 'java, node, grpc' },
+    { 'nodemesh.dev/skip-containers': 'side-car', 'nodemesh.dev/no-proxy': 'a,b' },
   ];
-  const chosen = annotations[chance(5)];
+  const chosen = annotations[chance(8)];
   if (chosen !== undefined) result.annotations = chosen;
   if (Object.keys(result).length === 0) return {};
   return { metadata: result };
