@@ -285,3 +285,27 @@ spec:
 `;
   assert.equal(uninject(sorted), 'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: app\n    name: app\n');
 });
+
+test('inject: a text whose last line is not ended stays so when it is uninjected', () => {
+  const head = 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n  - name: app';
+  const own = `${head}\n    env:\n    - name: NODE_NAME\n      valueFrom:\n        fieldRef:\n          fieldPath: spec.nodeName`;
+  for (const text of [head, own, `${own} # the last`]) {
+    for (const written of [text, text.replaceAll('\n', '\r\n')]) {
+      const after = inject(written);
+      assert.match(after, /http_proxy.*[^\n]$/s);
+      assert.equal(after.includes('\r\n'), written !== text);
+      assert.equal(uninject(after), written);
+    }
+  }
+});
+
+test('inject: a comment stays with what it stands above', () => {
+  const after = inject(
+    POD.replace(
+      '    image',
+      '    env:\n    # why\n\n    # of debugging\n    - {name: LOG, value: debug}\n    # the image\n    image',
+    ),
+  );
+  assert.match(after, / {4}env:\n {4}- name: NODE_NAME\n/);
+  assert.match(after, / {4}# why\n\n {4}# of debugging\n {4}- \{name: LOG, value: debug\}\n {4}# the image\n {4}image/);
+});
