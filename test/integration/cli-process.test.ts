@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
 
 const ROOT = new URL('../..', import.meta.url);
 const CLI = fileURLToPath(new URL('cli/nodemesh.js', ROOT));
@@ -67,4 +71,20 @@ test('cli: the status of a failure reaches the shell, and a reader that stops ea
   });
   assert.equal(stdout, 'apiVersion');
   assert.doesNotMatch(stderr, /EPIPE/);
+});
+
+test('cli: check speaks to a cluster, and ends when it is done', async (t) => {
+  const kubernetes = await MemoryKubernetes.start();
+  t.after(() => kubernetes.stop());
+  const folder = mkdtempSync(join(tmpdir(), 'nodemesh-cli-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'config'), kubernetes.kubeconfig());
+  const env = { ...process.env, KUBECONFIG: join(folder, 'config'), KUBERNETES_SERVICE_HOST: '' };
+  const [status, stdout, stderr] = await new Promise<[unknown, string, string]>((resolve) => {
+    execFile(process.execPath, [CLI, 'check'], { env }, (error, out, err) => resolve([error?.code, out, err]));
+  });
+  assert.equal(stderr, '');
+  assert.equal(status, 1);
+  assert.match(stdout, /^ok {6}api\.reachable: /);
+  assert.match(stdout, /^ERROR {3}webhook\.configuration: there is no MutatingWebhookConfiguration/m);
 });
