@@ -14,6 +14,7 @@ export function judgeReplicas(pods: readonly Pod[], nodes: number): Finding {
   const ready = pods.filter(serves);
   const places = new Set(ready.map(({ nodeName }) => nodeName));
   const hint = 'kubectl -n nodemesh get pods -o wide -l app.kubernetes.io/component=webhook';
+  if (pods.length === 0) return failure(id, 'there is no webhook pod', hint);
   if (ready.length === 0) return failure(id, `none of ${count(pods.length, 'webhook pod')} is ready`, hint);
   if (ready.length === 1)
     return warning(id, 'one webhook pod is ready: while it restarts, pods start uninjected', hint);
@@ -36,13 +37,9 @@ export function judgeDaemons(daemons: readonly Pod[], injected: readonly Injecte
     ({ nodeName }) => nodeName,
   );
   if (stranded.size === 0) {
-    const nodes = new Set(injected.map(({ nodeName }) => nodeName));
-    return [
-      ok(
-        id,
-        `a daemon is ready on ${nodes.size === 1 ? 'the node' : `each of ${nodes.size} nodes`} with injected pods`,
-      ),
-    ];
+    const nodes = new Set(injected.map(({ nodeName }) => nodeName)).size;
+    const where = `on ${count(nodes, 'node')}, each with a ready daemon`;
+    return [ok(id, nodes === 0 ? 'no pod is injected yet' : `${count(injected.length, 'injected pod')} ${where}`)];
   }
   return [...stranded].map(([node, pods]) =>
     failure(

@@ -1,4 +1,5 @@
 import type { KubernetesApi, KubernetesObject } from '../../lib/kubernetes/types.ts';
+import { STATUS } from '../../webhook/annotations.ts';
 import { getObject } from './connection.ts';
 import { type MeshedPod, type Owner, ownerOf } from './pods.ts';
 
@@ -12,7 +13,13 @@ export interface StaleWorkload {
 }
 
 interface Workload extends KubernetesObject {
-  readonly spec?: { readonly paused?: boolean; readonly updateStrategy?: { readonly type?: string } };
+  readonly spec?: {
+    readonly paused?: boolean;
+    readonly updateStrategy?: { readonly type?: string };
+    readonly template?: {
+      readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> | null } | null;
+    };
+  };
 }
 
 const PLURALS: Readonly<Record<string, string>> = {
@@ -61,6 +68,9 @@ async function obstacleOf(api: KubernetesApi, group: Group): Promise<string | un
   }
   const workload = (await getObject(api, path)) as Workload | undefined;
   if (workload === undefined) return 'it is gone';
+  if (workload.spec?.template?.metadata?.annotations?.[STATUS] !== undefined) {
+    return 'its manifest itself was injected, and would make the same pods again: nodemesh uninject or inject it anew';
+  }
   if (workload.spec?.paused === true) return `it is paused; kubectl -n ${group.namespace} rollout resume`;
   // kubectl's restart changes the template too, and waits in vain for pods to be replaced.
   if (workload.spec?.updateStrategy?.type === 'OnDelete')

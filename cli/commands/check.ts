@@ -1,5 +1,5 @@
 import { checkBefore } from '../checks/before.ts';
-import { type Finding, failure, ok } from '../checks/finding.ts';
+import { count, type Finding, failure, ok } from '../checks/finding.ts';
 import { type CheckContext, checkInstalled } from '../checks/installed.ts';
 import { connect } from '../cluster/connection.ts';
 import { type Call, messageOf, UsageError } from '../host.ts';
@@ -17,7 +17,10 @@ export async function run({ host, positionals, options }: Call): Promise<number>
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   const warnings = findings.filter(({ severity }) => severity === 'warning').length;
   if (options.output === 'json') host.write(`${JSON.stringify({ errors, warnings, findings }, null, 2)}\n`);
-  else host.write(`${[...findings.flatMap(linesOf), '', `${errors} errors, ${warnings} warnings`].join('\n')}\n`);
+  else
+    host.write(
+      `${[...findings.flatMap(linesOf), '', `${count(errors, 'error')}, ${count(warnings, 'warning')}`].join('\n')}\n`,
+    );
   return errors > 0 ? 1 : 0;
 }
 

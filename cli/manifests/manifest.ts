@@ -38,6 +38,21 @@ const MAX_ALIASES = 1000;
  * error: bad YAML, and keys that stand twice in a map, of which it is not clear which is meant.
  */
 export function parseManifest(file: string, text: string): Manifest {
+  try {
+    const trees = parseTrees(text);
+    const faults = trees.flatMap((tree) => (tree.errors.length > 0 ? tree.errors.map(faultOf) : faultsOfNodes(tree)));
+    if (faults.length > 0) {
+      throw new ManifestError(faults.map(({ offset, what }) => `${at(file, text, offset)}: ${what}`).join('\n'));
+    }
+    return { file, text, documents: trees.map((tree) => ({ tree, value: jsonOf(tree, file, text) })) };
+  } catch (error) {
+    // The parser and what follows it go down by recursion.
+    if (error instanceof RangeError) throw new ManifestError(`${file}:1:1: it is nested too deeply`);
+    throw error;
+  }
+}
+
+function parseTrees(text: string): Document.Parsed[] {
   const parsed = parseAllDocuments(text, {
     version: '1.1',
     // A plain date is a string to Kubernetes.
@@ -46,12 +61,7 @@ export function parseManifest(file: string, text: string): Manifest {
     prettyErrors: false,
     logLevel: 'silent',
   });
-  const trees = [...parsed].filter((document) => isDocument(document));
-  const faults = trees.flatMap((tree) => (tree.errors.length > 0 ? tree.errors.map(faultOf) : faultsOfNodes(tree)));
-  if (faults.length > 0) {
-    throw new ManifestError(faults.map(({ offset, what }) => `${at(file, text, offset)}: ${what}`).join('\n'));
-  }
-  return { file, text, documents: trees.map((tree) => ({ tree, value: jsonOf(tree, file, text) })) };
+  return [...parsed].filter((document) => isDocument(document));
 }
 
 interface Fault {
@@ -89,6 +99,7 @@ function jsonOf(tree: Document.Parsed, file: string, text: string): unknown {
   try {
     return JSON.parse(JSON.stringify(tree.toJS({ maxAliasCount: MAX_ALIASES }) ?? null));
   } catch (error) {
+    if (error instanceof RangeError) throw error;
     throw new ManifestError(`${at(file, text, tree.range[0])}: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -26,6 +26,8 @@ async function start(t: TestContext): Promise<MeshCluster> {
   await workload('Deployment', 'held', { paused: true, template });
   await workload('ReplicaSet', 'held-1', {}, [{ ...owner('Deployment', 'held'), uid: 'held', controller: true }]);
   await workload('ReplicaSet', 'alone');
+  const annotations = { 'nodemesh.dev/status': '{"version":1,"containers":[]}' };
+  await workload('StatefulSet', 'by-hand', { template: { metadata: { annotations } } });
   await workload('StatefulSet', 'db', { template });
   await workload('DaemonSet', 'agent', { template, updateStrategy: { type: 'OnDelete' } });
   await cluster.pod('shop', 'web-1-a', { owner: owner('ReplicaSet', 'web-1') });
@@ -35,6 +37,7 @@ async function start(t: TestContext): Promise<MeshCluster> {
   await cluster.pod('shop', 'db-0', { owner: owner('StatefulSet', 'db') });
   await cluster.pod('shop', 'agent-a', { owner: owner('DaemonSet', 'agent') });
   await cluster.pod('shop', 'once-a', { owner: owner('Job', 'once', 'batch/v1') });
+  await cluster.pod('shop', 'by-hand-0', { annotations, owner: owner('StatefulSet', 'by-hand') });
   await cluster.pod('shop', 'bare');
   await cluster.pod('plain', 'other');
   await cluster.namespace('shop', { 'mesh-inject': 'enabled' });
@@ -57,6 +60,7 @@ const BY_HAND = [
   `shop Job/once: 1 stale pod, ${MISSING}; not restarted: a Job is not restarted; its next run will be injected`,
   `shop Pod/bare: 1 stale pod, ${MISSING}; not restarted: delete the pods of a Pod by hand`,
   `shop ReplicaSet/alone: 1 stale pod, ${MISSING}; not restarted: delete the pods of a ReplicaSet by hand`,
+  `shop StatefulSet/by-hand: 1 stale pod, ${MISSING}; not restarted: its manifest itself was injected, and would make the same pods again: nodemesh uninject or inject it anew`,
 ];
 
 test('rollout --stale: lists what makes pods that are out of date, and restarts nothing', async (t) => {

@@ -309,3 +309,15 @@ test('inject: a comment stays with what it stands above', () => {
   assert.match(after, / {4}env:\n {4}- name: NODE_NAME\n/);
   assert.match(after, / {4}# why\n\n {4}# of debugging\n {4}- \{name: LOG, value: debug\}\n {4}# the image\n {4}image/);
 });
+
+test('inject: depth ends in an error that says where, however deep', () => {
+  for (const depth of [500, 1_000, 2_000, 4_000, 20_000]) {
+    const text = `${'['.repeat(depth)}${']'.repeat(depth)}`;
+    try {
+      assert.equal(inject(text), text);
+      assert.ok(depth < 20_000);
+    } catch (error) {
+      assert.match(String(error), /^ManifestError: m\.yaml:1:\d+: (it is nested too deeply|Maximum call stack)/);
+    }
+  }
+});
