@@ -13,6 +13,7 @@ const CREATED: readonly (readonly [group: string, resource: string, namespaced: 
   ['', 'serviceaccounts', true],
   ['', 'configmaps', true],
   ['', 'services', true],
+  ['networking.k8s.io', 'networkpolicies', true],
   ['apps', 'deployments', true],
   ['apps', 'daemonsets', true],
   ['rbac.authorization.k8s.io', 'clusterroles', false],

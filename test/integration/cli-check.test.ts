@@ -321,7 +321,7 @@ test('check --pre: asks about every kind that the manifests hold', async (t) => 
   const kinds = new Set(parseAllDocuments(text).map((document) => String(document.toJS().kind).toLowerCase()));
   assert.ok(kinds.size > 8);
   for (const kind of kinds) {
-    const plural = `${kind}s`;
+    const plural = kind.endsWith('y') ? `${kind.slice(0, -1)}ies` : `${kind}s`;
     cluster.kubernetes.denied.clear();
     cluster.kubernetes.denied.add(`create ${plural}`);
     const lines = await faults(cluster, ['--pre']);
