@@ -2,6 +2,7 @@
 // Plain JavaScript on purpose: it must run on any Node, and hands over to the pinned one where its own is too old.
 import { spawn } from 'node:child_process';
 import * as module from 'node:module';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -9,8 +10,8 @@ const OLDEST_MAJOR = 24; // strips types, and has http.Agent's proxyEnv
 const self = fileURLToPath(import.meta.url);
 
 if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) {
-  // Stripped and compiled code is kept in the system's temporary folder, which halves the time of a start.
-  module.enableCompileCache();
+  // Stripped and compiled code is kept, which halves the time of a start: at home, where nobody else can put any.
+  module.enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'nodemesh'));
   await import('./main.ts');
 } else {
   const pinned = join(dirname(module.createRequire(self).resolve('node/package.json')), 'bin', 'node');

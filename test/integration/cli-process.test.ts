@@ -9,6 +9,8 @@ import { MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory
 
 const ROOT = new URL('../..', import.meta.url);
 const CLI = fileURLToPath(new URL('cli/nodemesh.js', ROOT));
+/** Nothing is kept for later runs. */
+const ENV = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
 const POD = 'apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: app}]}\n';
 
 /** Preloaded: tells at the end what was imported, on a line of standard error that begins with LOADED. */
@@ -25,7 +27,7 @@ function start(argv: readonly string[], input = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', RECORDER, CLI, ...argv], {
     input,
     encoding: 'utf8',
-    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' },
+    env: ENV,
   });
   const line = /^LOADED (.*)$/m.exec(stderr)?.[1] ?? '[]';
   const urls = (JSON.parse(line) as string[]).filter((url) => url.startsWith('file:') && url !== RECORDER);
@@ -68,6 +70,7 @@ test('cli: the status of a failure reaches the shell, and a reader that stops ea
   const { stdout, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${CLI}" inject - | head -c 10`], {
     input: POD.replace('app', `app, image: "${'x'.repeat(1_000_000)}"`),
     encoding: 'utf8',
+    env: ENV,
   });
   assert.equal(stdout, 'apiVersion');
   assert.doesNotMatch(stderr, /EPIPE/);
@@ -79,7 +82,7 @@ test('cli: check speaks to a cluster, and ends when it is done', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'nodemesh-cli-'));
   t.after(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'config'), kubernetes.kubeconfig());
-  const env = { ...process.env, KUBECONFIG: join(folder, 'config'), KUBERNETES_SERVICE_HOST: '' };
+  const env = { ...ENV, KUBECONFIG: join(folder, 'config'), KUBERNETES_SERVICE_HOST: '' };
   const [status, stdout, stderr] = await new Promise<[unknown, string, string]>((resolve) => {
     execFile(process.execPath, [CLI, 'check'], { env }, (error, out, err) => resolve([error?.code, out, err]));
   });

@@ -119,3 +119,25 @@ test('cli: the calls that the README shows are understood, and those that need n
     assert.equal(status, 0, `${call}: ${err}`);
   }
 });
+
+test('cli: docs/checks.md lists every finding of check, and no others', () => {
+  const root = new URL('../../', import.meta.url);
+  const sources = [
+    'checks/installed.ts',
+    'checks/before.ts',
+    'checks/certificates.ts',
+    'checks/placement.ts',
+    'commands/check.ts',
+  ];
+  const used = sources.flatMap((file) => {
+    const text = readFileSync(new URL(`cli/${file}`, root), 'utf8');
+    return [...text.matchAll(/(?:const id = |readable\(|(?:ok|warning|failure)\()'([a-z]+\.[a-z-]+)'/g)].map(
+      ([, id]) => id,
+    );
+  });
+  const listed = [...readFileSync(new URL('docs/checks.md', root), 'utf8').matchAll(/^\| `([^`]+)` \|/gm)].map(
+    ([, id]) => id,
+  );
+  assert.equal(listed.length, 15);
+  assert.deepEqual([...new Set(used)].sort(), listed.sort());
+});
