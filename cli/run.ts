@@ -34,7 +34,7 @@ export async function run(argv: readonly string[], host: Host): Promise<number |
 async function runCommand(name: string, argv: readonly string[], host: Host): Promise<number | undefined> {
   if (name === 'help') {
     const [topic] = argv;
-    host.write(topic === undefined ? overview() : commandHelp(topic, find(topic)));
+    host.write(topic === undefined || topic.startsWith('-') ? overview() : commandHelp(topic, find(topic)));
     return 0;
   }
   const command = find(name);

@@ -16,6 +16,7 @@ test('cli: help names every command, and that of a command its options and examp
   for (const name of NAMES) assert.match(overview.out, new RegExp(`^ {2}${name} `, 'm'));
   assert.deepEqual(await nodemesh(['--help']), overview);
   assert.deepEqual(await nodemesh(['help']), overview);
+  assert.deepEqual(await nodemesh(['help', '--help']), overview);
 
   for (const [name, { options, examples }] of Object.entries(COMMANDS)) {
     const help = await nodemesh(['help', name]);
