@@ -13,14 +13,14 @@ import { barChart } from './chart.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
-import { type Circumstances, comparison, results, tables } from './report.ts';
+import { type Circumstances, comparison, page, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWorkers } from './workers.ts';
 
-const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 0.7, patienceSeconds: 120 };
+const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 1.5, patienceSeconds: 120 };
 const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patienceSeconds: 4 };
 /** Many short rounds: what differs by a few per cent needs many. */
 const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
@@ -112,6 +112,7 @@ async function speed(): Promise<void> {
   if (values.against !== undefined || values.quick) return;
   writeJson('results.json', results(series, checked, where));
   writeFileSync(join(OUT, 'cpu-per-request.svg'), chart(series, where));
+  writeFileSync(join(OUT, 'README.md'), page(series, checked, where, failed));
 }
 
 function writeJson(name: string, content: unknown): void {
