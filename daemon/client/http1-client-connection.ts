@@ -13,6 +13,10 @@ import { addressText, type Connector, type ServerAddress } from './connector.ts'
 /** What a server that trickles sends at a time; waiting for more, its connection needs no buffer of its own. */
 const SMALL_READ_BYTES = 4 * 1024;
 
+/** A reset that answers a request comes within a round trip of the cluster's network. */
+const RESET_MS = 20;
+const RESETS = new Set(['ECONNRESET', 'EPIPE']);
+
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
   now(): number;
@@ -324,8 +328,24 @@ export class Http1ClientConnection implements UpstreamConnection {
       this.#endAnswer(true);
       return;
     }
-    this.#socket.destroy();
+    if (this.#onStaleConnection && !('encrypted' in this.#socket)) this.#askWhetherRead();
+    else this.#socket.destroy();
   };
+
+  /** Whether a request is under way that an idle connection was taken for, and nothing of its answer has come. */
+  get #onStaleConnection(): boolean {
+    return this.#sink !== undefined && this.#served > 0 && !this.#answerBegun;
+  }
+
+  /**
+   * The server has closed without an answer: either before it read the request, which its kernel then answers by a reset, or
+   * after. A reset behind an end shows in a write alone.
+   */
+  #askWhetherRead(): void {
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.write('', (error) => socket.destroy(error ?? undefined)), RESET_MS);
+    socket.once('close', () => clearTimeout(timer));
+  }
 
   #onClose(): void {
     this.#gone = true;
@@ -341,6 +361,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       error: this.#explain(cause),
       beforeSending: !this.#connected,
       onReusedConnection: this.#served > 0 && !this.#answerBegun,
+      unread: RESETS.has((this.#failure as NodeJS.ErrnoException | undefined)?.code ?? ''),
     };
     this.#socket.destroy();
     sink.onUpstreamError(failure);

@@ -29,7 +29,7 @@ export class PatientSocket extends Socket {
   }
 
   readonly #onWritten = (error?: Error | null): void => {
-    if (error === undefined || error === null || this.destroyed || this.#failed) {
+    if (error === undefined || error === null || this.destroyed || this.#failed || this.readableEnded) {
       this.#written?.(error);
       return;
     }

@@ -64,6 +64,6 @@ export class RawConnection implements UpstreamConnection {
     const sink = this.#sink;
     this.#sink = undefined;
     const error = PLAINTEXT.explain(this.#address, this.#failure);
-    sink?.onUpstreamError({ error, beforeSending: true, onReusedConnection: false });
+    sink?.onUpstreamError({ error, beforeSending: true, onReusedConnection: false, unread: false });
   }
 }

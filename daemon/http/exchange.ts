@@ -121,6 +121,8 @@ export interface UpstreamFailure {
   readonly beforeSending: boolean;
   /** True where a connection that had served before was lost before any byte of an answer (RFC 9112 §9.3.1). */
   readonly onReusedConnection: boolean;
+  /** True where a reset says that the server's application has not read all of the request. */
+  readonly unread: boolean;
 }
 
 /** Handles exchanges: a router, or whatever wraps one. Must answer each exchange exactly once, now or later. */

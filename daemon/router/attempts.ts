@@ -20,6 +20,7 @@ export interface Failure {
   readonly cause: AttemptFailure;
   readonly untouched: boolean;
   readonly staleConnection?: boolean;
+  readonly unread?: boolean;
   readonly status?: number;
   readonly error?: ProxyError | undefined;
 }
@@ -56,7 +57,7 @@ export class Attempts {
 
   /** The last one failed: what follows, undefined where nothing does. Takes a retry out of the budget where it costs one. */
   after(failure: Failure, replayable: boolean): NextAttempt | undefined {
-    const { cause, untouched, staleConnection = false, status = 0, error } = failure;
+    const { cause, untouched, staleConnection = false, unread = false, status = 0, error } = failure;
     if (!untouched && !staleConnection) this.touching += 1;
     const decision = decideRetry(
       {
@@ -64,6 +65,7 @@ export class Attempts {
         cause,
         untouched,
         staleConnection,
+        unread,
         attempts: this.count,
         touching: this.touching,
         replayable,

@@ -177,7 +177,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   }
 
   onUpstreamError(failure: UpstreamFailure): void {
-    const { error, beforeSending, onReusedConnection } = failure;
+    const { error, beforeSending, onReusedConnection, unread } = failure;
     const dropped = this.#dropped;
     this.#connection = undefined;
     if (!onReusedConnection && dropped === undefined) this.#hop?.lost(error.code, false, this.#rules.now());
@@ -192,7 +192,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       return;
     }
     const next = this.#attempts.after(
-      { cause: error.code, untouched: beforeSending, staleConnection: onReusedConnection, error },
+      { cause: error.code, untouched: beforeSending, staleConnection: onReusedConnection, unread, error },
       this.#body.replayable,
     );
     if (next === undefined) this.#fail(error);

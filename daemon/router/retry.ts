@@ -23,6 +23,8 @@ export interface FailedAttempt {
    * the request (RFC 9112 §9.3.1).
    */
   readonly staleConnection: boolean;
+  /** Of such a connection: a reset has shown that the server closed it with the request unread. */
+  readonly unread: boolean;
   readonly attempts: number;
   /** How many of them may have reached an application, this one included. */
   readonly touching: number;
@@ -33,7 +35,7 @@ export interface FailedAttempt {
 /** Whether another attempt may be made, and where. What an application answered is tried again only as the classifier says. */
 export function decideRetry(failed: FailedAttempt, classifier: ResponseClassifier): RetryDecision {
   if (failed.attempts >= MAX_ATTEMPTS || !failed.replayable) return 'no';
-  if (failed.staleConnection && isIdempotent(failed.method)) return 'again';
+  if (failed.staleConnection && (failed.unread || isIdempotent(failed.method))) return 'again';
   if (failed.untouched) return 'elsewhere';
   if (failed.touching >= MAX_TOUCHING_ATTEMPTS) return 'no';
   return mayTouchAgain(failed, classifier) ? 'elsewhere' : 'no';

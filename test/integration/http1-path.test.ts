@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiscoDaemon, metricValue, runDiscoDaemon } from '../support/daemon.ts';
@@ -353,6 +353,28 @@ describe('one daemon between a caller and an application', () => {
       const second = await ask(mesh.port, `${method} http://web/ HTTP/1.1\r\nHost: web`);
       assert.deepEqual([second.status, delivered], [status, deliveries], method);
     }
+  });
+
+  test('a POST that meets the end of its kept connection on the way is sent again: nobody has read it', async () => {
+    let delivered = 0;
+    let kept: Socket | undefined;
+    handler = (request, response) => {
+      delivered += 1;
+      kept = request.socket;
+      response.end('ok');
+    };
+    const caller = connect(mesh.port, '127.0.0.1');
+    let wire = '';
+    caller.on('data', (piece: Buffer) => {
+      wire += piece.toString('latin1');
+    });
+    caller.write('POST http://web/ HTTP/1.1\r\nHost: web\r\n\r\n');
+    await once(caller, 'data');
+    // Both within one turn: the daemon reads the request first, and sends it to where there is nobody left.
+    caller.write('POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi');
+    kept?.destroy();
+    await once(caller, 'close');
+    assert.deepEqual([splitAnswers(wire).map(({ status }) => status), delivered], [[200, 200], 2]);
   });
 
   test('a connection that the application closed while idle is replaced, whatever the method', async () => {

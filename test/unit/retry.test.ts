@@ -34,6 +34,7 @@ describe('whether to try again', () => {
     cause: 'upstream_reset',
     untouched: false,
     staleConnection: false,
+    unread: false,
     attempts: 1,
     touching: 1,
     replayable: true,
@@ -55,6 +56,12 @@ describe('whether to try again', () => {
     ['the fifth', { untouched: true, attempts: 5 }, ALWAYS, 'no'],
     ['an idle connection that was closed, PUT', { method: 'PUT', staleConnection: true, touching: 0 }, NEVER, 'again'],
     ['an idle connection that was closed, POST', { staleConnection: true, touching: 0 }, NEVER, 'no'],
+    [
+      'the same, POST that the server had not read',
+      { staleConnection: true, unread: true, touching: 0 },
+      NEVER,
+      'again',
+    ],
     ['the same, POST that may be retried', { staleConnection: true, touching: 0 }, ALWAYS, 'elsewhere'],
     ['an answer that is not HTTP', { cause: 'bad_response', method: 'GET' }, ALWAYS, 'no'],
   ] as const) {
