@@ -142,6 +142,34 @@ for path in ('/one', '/two'):
       assert.deepEqual([get?.url, post?.length, stream?.sha256], ['/fetch', 5, bigSum]);
     });
 
+    test('undici, asking the proxy and through a tunnel', async () => {
+      const out = await node(`
+        import { EnvHttpProxyAgent, ProxyAgent, request } from 'undici';
+        const uri = process.env.http_proxy;
+        for (const [path, agent] of [
+          ['/env', new EnvHttpProxyAgent()],
+          ['/asked', new ProxyAgent({ uri, proxyTunnel: false })],
+          ['/tunnel', new ProxyAgent({ uri, proxyTunnel: true })],
+        ]) {
+          const { body } = await request('http://web' + path, { dispatcher: agent, method: 'POST', body: 'undici' });
+          process.stdout.write(await body.text());
+          await agent.close();
+        }
+      `);
+      assert.deepEqual(
+        out
+          .trim()
+          .split('\n')
+          .map(seen)
+          .map(({ url, length }) => [url, length]),
+        [
+          ['/env', 6],
+          ['/asked', 6],
+          ['/tunnel', 6],
+        ],
+      );
+    });
+
     test('http.Agent with proxyEnv, keeping its connection', async () => {
       const out = await node(`
         import { Agent, request } from 'node:http';
