@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { type Annotations, type PodWishes, quote, STATUS } from './annotations.ts';
 import type { Reason, ReasonId } from './eligibility.ts';
-import { noProxyValue } from './no-proxy.ts';
+import { noProxyHosts } from './no-proxy.ts';
 import { asRecord, asText, type ContainerList, type ContainerView, type EnvView, type PodView } from './pod-view.ts';
+import { profileVariables } from './profiles.ts';
 import type { ProxyAddress } from './proxy-address.ts';
 
 export interface FieldSource {
@@ -38,16 +40,18 @@ export interface InjectionSettings {
   readonly namespaceInProxyUrl: boolean;
 }
 
+const STATUS_VERSION = 1;
 /** A client that finds any of these already has its proxy; curl, Go and Python disagree on which one wins. */
 const OWN_PROXY = /^(https?|all)_proxy$/i;
 const OWN_NO_PROXY = /^no_proxy$/i;
+const WGET_OF_ITSELF = /\bwget\b.*(?:localhost|127\.0\.0\.1|\[?::1)/;
 /** Names to give a variable, the first that is free: the second is nobody else's. */
 const NODE_NAME = { fieldPath: 'spec.nodeName', names: ['NODE_NAME', 'NODEMESH_NODE_NAME'] };
 const NODE_IP = { fieldPath: 'status.hostIP', names: ['NODE_IP', 'NODEMESH_NODE_IP'] };
 type NodeField = typeof NODE_NAME;
 
 /**
- * What injection adds to a pod that was decided to be injected (DESIGN §4): to every container and init container
+ * What injection adds to a pod that was decided to be injected: to every container and init container
  * `NODE_NAME`, `NODE_IP` (where it is used), `http_proxy`, `no_proxy`, `NO_PROXY`, ahead of the user's own variables,
  * since a kubelet expands `$(VAR)` from earlier entries only (Kubernetes: dependent environment variables).
  *
@@ -85,7 +89,7 @@ export function planInjection(
   }
   return {
     insertions,
-    status: insertions.length === 0 ? undefined : statusText(before, insertions),
+    status: insertions.length === 0 ? undefined : statusText(before, insertions, configHash(settings)),
     reasons,
     warnings,
   };
@@ -141,13 +145,21 @@ function planContainer(
     { name: 'http_proxy', value: proxyUrl(used.name, port, namespace, settings) },
   ];
   const ownNoProxy = container.env?.find((entry) => OWN_NO_PROXY.test(entry.name));
+  const hosts = noProxyHosts(settings.clusterDomain, wishes.noProxy);
   if (ownNoProxy === undefined) {
-    const value = noProxyValue(settings.clusterDomain, wishes.noProxy);
-    env.push({ name: 'no_proxy', value }, { name: 'NO_PROXY', value });
+    const value = hosts.join(',');
+    env.push({ name: 'no_proxy', value });
+    if (!wishes.profiles.includes('cgi')) env.push({ name: 'NO_PROXY', value });
   }
+  const place = { host: `$(${used.name})`, port, noProxy: hosts, clusterDomain: settings.clusterDomain };
+  const profile = profileVariables(wishes.profiles, container, place);
+  env.push(...profile.env.filter(({ name }) => !isReferred(container, name)));
   return {
     insertion: { list: container.list, index: container.index, container: container.name, at: used.at, env },
-    warnings: warningsOf(container, used, ownNoProxy, settings),
+    warnings: [
+      ...warningsOf(container, used, ownNoProxy, settings),
+      ...profile.problems.map((text) => `container ${quote(container.name)} ${text}`),
+    ],
   };
 }
 
@@ -178,6 +190,11 @@ function chooseVariable(
 /** Whether something of the user's would change if a variable of this name were defined before it. */
 function wouldBeSeen(container: ContainerView, name: string): boolean {
   if (container.hasEnvFrom && !name.startsWith('NODEMESH_')) return true; // env wins over envFrom, whose names are not known here
+  return isReferred(container, name);
+}
+
+/** Whether a text of the container has `$(NAME)`, which stays as it is written while there is no such variable. */
+function isReferred(container: ContainerView, name: string): boolean {
   const reference = `$(${name})`;
   const texts = [...(container.env ?? []).map((entry) => entry.value ?? ''), ...container.commandLine];
   return texts.some((text) => text.includes(reference));
@@ -214,6 +231,11 @@ function warningsOf(
   if (container.hasEnvFrom) {
     warnings.push(`${who} has envFrom: an http_proxy or no_proxy that comes from there gives way to the mesh's`);
   }
+  if (container.probeCommands.some((command) => WGET_OF_ITSELF.test(command))) {
+    warnings.push(
+      `${who} has a probe that asks itself by wget: BusyBox's wget heeds no no_proxy and asks the mesh instead`,
+    );
+  }
   return warnings;
 }
 
@@ -239,10 +261,25 @@ function containersOfStatus(annotations: Annotations): ReadonlyMap<string, reado
 }
 
 /**
- * The status annotation: `{"version":1,"containers":[{"name":"app","env":["NODE_NAME","http_proxy",…]}]}`, all that it
- * takes to find the added variables again.
+ * Eight hexadecimal digits that stand for the settings, as far as they show in pods: a pod whose status annotation has
+ * others was injected by other settings than these, and restarting it changes its environment.
  */
-function statusText(before: ReadonlyMap<string, readonly string[]>, insertions: readonly EnvInsertion[]): string {
+export function configHash(settings: InjectionSettings): string {
+  const { proxyAddress, proxyPort, clusterDomain, namespaceInProxyUrl } = settings;
+  const family = proxyAddress.by === 'hostIP' ? proxyAddress.family : undefined;
+  const shown = [STATUS_VERSION, proxyAddress.by, family, proxyPort, clusterDomain, namespaceInProxyUrl];
+  return createHash('sha256').update(JSON.stringify(shown)).digest('hex').slice(0, 8);
+}
+
+/**
+ * The status annotation: `{"version":1,"config":"1a2b3c4d","containers":[{"name":"app","env":["NODE_NAME","http_proxy",…]}]}`:
+ * by which settings, and all that it takes to find the added variables again.
+ */
+function statusText(
+  before: ReadonlyMap<string, readonly string[]>,
+  insertions: readonly EnvInsertion[],
+  config: string,
+): string {
   const all = new Map(before);
   for (const { container, env } of insertions) {
     all.set(
@@ -250,5 +287,9 @@ function statusText(before: ReadonlyMap<string, readonly string[]>, insertions: 
       env.map((variable) => variable.name),
     );
   }
-  return JSON.stringify({ version: 1, containers: [...all].map(([name, env]) => ({ name, env })) });
+  return JSON.stringify({
+    version: STATUS_VERSION,
+    config,
+    containers: [...all].map(([name, env]) => ({ name, env })),
+  });
 }

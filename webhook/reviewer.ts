@@ -47,7 +47,7 @@ export class Reviewer {
       uid: request.uid,
       namespace: request.namespace,
       pod: pod?.displayName,
-      owner: pod?.owner,
+      owner: pod?.owner === undefined ? undefined : `${pod.owner.kind}/${pod.owner.name}`,
       dryRun: request.dryRun || undefined,
       decision,
       reasons: reasons.map((r) => r.id),
