@@ -4,7 +4,8 @@
  *   nodes                            list, watch        only under `proxyAddress: auto` and `hostIP`
  *   mutatingwebhookconfigurations    get, list, watch, patch   resourceNames: [nodemesh]; list and watch are by
  *                                    fieldSelector metadata.name=nodemesh, which is what makes resourceNames match them
- *   secrets, in its own namespace    get, update        resourceNames: [nodemesh-webhook-tls]
+ *   secrets, in its own namespace    get, list, watch, update   resourceNames: [nodemesh-webhook-tls]
+ *                                    get, list, watch   resourceNames: [nodemesh-webhook-serving]
  *   secrets, in its own namespace    create             RBAC cannot name what is yet to be created
  *   configmaps, in its own namespace get, update        resourceNames: [nodemesh-ca], and create
  *   pods, in its own namespace       get                whether a daemon that asks for a certificate is on the node it names
@@ -25,18 +26,22 @@ import {
   CaBundle,
   CONFIGURATION_NAME,
   CONFIGURATIONS_PATH,
+  commonBundle,
   trimConfiguration,
 } from './ca-bundle.ts';
 import { notAfter } from './certificate-authority.ts';
-import { Certificates } from './certificates.ts';
+import { Certificates, SECRET_NAME } from './certificates.ts';
 import type { WebhookConfig, WebhookEnvironment } from './config.ts';
 import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
 import { NodeSigner } from './node-signer.ts';
+import { PROVIDED_SECRET, ProvidedCertificate } from './provided-certificate.ts';
 import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
+import { ServingCertificate, type ServingSource, servingNames } from './serving-certificate.ts';
 
-const SERVICE_NAME = 'nodemesh-webhook';
+/** They read their configuration through a watch; this is ample. */
+const BUNDLE_GRACE_MS = 5_000;
 const LATENCY_BOUNDS_MS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
 
 export interface WebhookOptions {
@@ -50,6 +55,8 @@ export interface WebhookOptions {
   readonly now: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
+  /** How long API servers may take to see a new caBundle, ms. */
+  readonly bundleGraceMs?: number;
 }
 
 export interface RunningWebhook {
@@ -81,7 +88,13 @@ class Webhook {
   readonly #configurations: Reflector<BundledEntries>;
   /** Undefined where pods address their proxy by node name, whatever the nodes are. */
   readonly #nodes: Reflector<NodeAddresses> | undefined;
+  /** The webhook's own CA, which daemons' certificates are always of. */
   readonly #certificates: Certificates;
+  /** Undefined where the webhook's own CA makes the serving certificate too. */
+  readonly #provided: ProvidedCertificate | undefined;
+  readonly #serving: ServingCertificate;
+  /** Told of by their versions alone. */
+  readonly #secrets: readonly Reflector<string>[];
   readonly #nodeSigner: NodeSigner;
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
@@ -97,7 +110,29 @@ class Webhook {
     this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
     this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
     const names = servingNames(podNamespace, config.clusterDomain);
-    this.#certificates = new Certificates({ api, namespace: podNamespace, names, now, random, log });
+    const source = { api, namespace: podNamespace, now, random, log };
+    this.#certificates = new Certificates({ ...source, names });
+    // Someone else's certificate need not have our shorter names.
+    if (config.servingCertificate === 'provided') {
+      this.#provided = new ProvidedCertificate({ ...source, names: names.slice(0, 1) });
+    }
+    const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];
+    const versionOf = ({ metadata }: KubernetesObject) => metadata.resourceVersion ?? '';
+    this.#secrets = watched.map((name) =>
+      this.#watch(`/api/v1/namespaces/${podNamespace}/secrets`, versionOf, `metadata.name=${name}`),
+    );
+    const reloads = metrics.counter('certificate_reload_total', 'Certificates taken into service', ['result']);
+    this.#serving = new ServingCertificate({
+      serve: (set) => this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] }),
+      report: (missing) => {
+        if (missing === undefined) readiness.clear('certificate');
+        else readiness.block('certificate', missing);
+      },
+      graceMs: options.bundleGraceMs ?? BUNDLE_GRACE_MS,
+      reloads: { done: reloads.with('ok'), failed: reloads.with('failed') },
+      now,
+      log,
+    });
     this.#nodeSigner = new NodeSigner({
       api,
       namespace: podNamespace,
@@ -110,14 +145,20 @@ class Webhook {
     });
     this.#caBundle = new CaBundle({
       api,
-      certificates: this.#certificates,
-      configuration: () => this.#configurations.items.values().next().value,
+      certificates: this.#source,
+      // The webhook's own Secret says itself which CAs before the present one are to be trusted still.
+      wanted: () =>
+        this.#provided === undefined
+          ? this.#certificates.current?.['ca.crt']
+          : this.#serving.authorities(this.#provided.current),
+      configuration: () => this.#configuration(),
       report: (missing) => {
         if (missing === undefined) readiness.clear('caBundle');
         else readiness.block('caBundle', missing);
       },
       repairs: metrics.counter('ca_bundle_repairs_total', 'Times that caBundle was written').with(),
       random,
+      now,
       log,
     });
     if (config.proxyAddress === 'auto') {
@@ -143,7 +184,7 @@ class Webhook {
   async start(): Promise<RunningWebhook> {
     const { config, log, metrics, readiness } = this.#options;
     readiness.block('listeners', 'not all ports listen yet');
-    readiness.block('certificate', () => this.#certificates.failure ?? 'the Secret with them has not been read yet');
+    readiness.block('certificate', () => this.#source.failure ?? 'the Secret with them has not been read yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
     const errors = metrics.counter('admission_errors_total', 'Requests that got no review for an answer', ['status']);
     this.#adminServer = await startAdminServer({
@@ -171,8 +212,10 @@ class Webhook {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.#auto?.stop();
-    await Promise.all([this.#certificates.stop(), this.#caBundle.stop(), this.#nodeSigner.stop()]);
-    await Promise.all([this.#namespaces, this.#configurations, this.#nodes].map((reflector) => reflector?.stop()));
+    this.#serving.stop();
+    await Promise.all([this.#certificates, this.#provided, this.#caBundle, this.#nodeSigner].map((one) => one?.stop()));
+    const watches = [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets];
+    await Promise.all(watches.map((reflector) => reflector?.stop()));
     await this.#server?.close();
     await this.#adminServer?.close();
   }
@@ -186,22 +229,32 @@ class Webhook {
   }
 
   #follow(): void {
-    const { metrics, now, readiness, log } = this.#options;
+    const { metrics, now, readiness } = this.#options;
     const expiry = metrics.gauge('certificate_expiry_seconds', 'Seconds until a certificate ends', ['certificate']);
     metrics.onCollect(() => {
-      const set = this.#certificates.current;
-      if (set === undefined) return;
-      expiry.with('ca').set((notAfter(set['ca.crt']) - now()) / 1000);
-      expiry.with('serving').set((notAfter(set['tls.crt']) - now()) / 1000);
+      const left = (pem: string) => (notAfter(pem) - now()) / 1000;
+      const { current } = this.#certificates;
+      const { served } = this.#serving;
+      if (current !== undefined) expiry.with('ca').set(left(current['ca.crt']));
+      if (served !== undefined) expiry.with('serving').set(left(served['tls.crt']));
     });
-    this.#certificates.onChange((set) => {
-      this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
-      log.info({ notAfter: new Date(notAfter(set['tls.crt'])).toISOString() }, 'serving certificate in force');
-      readiness.clear('certificate');
+    this.#source.onChange((set) => {
+      this.#serving.offer(set);
       if (this.#configurations.synced) void this.#caBundle.check();
-      this.#nodeSigner.check();
     });
-    this.#configurations.onChange(() => void this.#caBundle.check());
+    this.#certificates.onChange(() => this.#nodeSigner.check());
+    this.#certificates.onCheck(() => this.#serving.check());
+    this.#configurations.onChange(() => {
+      this.#serving.bundled(commonBundle(this.#configuration()));
+      void this.#caBundle.check();
+    });
+    for (const secret of this.#secrets) {
+      secret.onChange(() => {
+        void this.#certificates.refresh();
+        void this.#provided?.refresh();
+      });
+      secret.start();
+    }
     this.#followUntilSynced('namespaces', this.#namespaces);
     // Its list may be empty, which is no change: the look that says so is made here.
     this.#followUntilSynced('webhookConfiguration', this.#configurations, () => void this.#caBundle.check());
@@ -214,6 +267,7 @@ class Webhook {
     }
     this.#nodeSigner.start();
     this.#certificates.start();
+    this.#provided?.start();
   }
 
   #followUntilSynced(name: string, reflector: Watch, whenSynced: () => void = () => {}): void {
@@ -227,6 +281,14 @@ class Webhook {
       () => {}, // stopped before
     );
     reflector.start();
+  }
+
+  get #source(): ServingSource {
+    return this.#provided ?? this.#certificates;
+  }
+
+  #configuration(): BundledEntries | undefined {
+    return this.#configurations.items.values().next().value;
   }
 
   #knownNodes(): NodeAddresses[] {
@@ -244,10 +306,4 @@ class Webhook {
     const resource = { path, ...(fieldSelector === undefined ? {} : { fieldSelector }) };
     return new Reflector<T>({ api, resource, trim, log, metrics, random, now });
   }
-}
-
-/** Every name under which the Service may be called; an API server calls `<service>.<namespace>.svc`. */
-function servingNames(namespace: string, clusterDomain: string): string[] {
-  const full = `${SERVICE_NAME}.${namespace}.svc`;
-  return [full, `${full}.${clusterDomain}`, `${SERVICE_NAME}.${namespace}`, SERVICE_NAME];
 }

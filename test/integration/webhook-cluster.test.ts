@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'yaml';
+import { splitBundle } from '../../lib/certificates/node-identity.ts';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { createLog } from '../../lib/log.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 import { type Manifest, MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
 import { type RunningWebhook, startWebhook } from '../../webhook/app.ts';
-import { judgeCertificates } from '../../webhook/certificate-authority.ts';
+import { createAuthority, createServingCertificate, judgeCertificates } from '../../webhook/certificate-authority.ts';
 import { parseWebhookConfig, readEnvironment } from '../../webhook/config.ts';
 
 const CONFIGURATION = new URL('../../manifests/base/webhook/mutating-webhook-configuration.yaml', import.meta.url);
@@ -84,6 +85,7 @@ class Cluster {
       readiness,
       now: () => Date.now(),
       random: Math.random,
+      bundleGraceMs: 100,
     });
     const { ip, port } = webhook.adminAddress;
     const metrics = async () => (await fetch(`http://${ip}:${port}/metrics`)).text();
@@ -135,6 +137,28 @@ class Cluster {
     return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Buffer.from(v, 'base64').toString()]));
   }
 
+  /** Asks for new certificates as a person does. */
+  annotateSecret(renew: string): Promise<unknown> {
+    const { data } = this.kubernetes.get(SECRET_PATH) as unknown as { data: Record<string, string> };
+    const metadata = {
+      name: 'nodemesh-webhook-tls',
+      namespace: 'nodemesh',
+      annotations: { 'nodemesh.dev/renew': renew },
+    };
+    return this.kubernetes.apply({ apiVersion: 'v1', kind: 'Secret', metadata, data });
+  }
+
+  /** Settles when the Secret is as wanted. */
+  async untilSecret(wanted: (files: Record<string, string>) => boolean): Promise<void> {
+    let end = () => {};
+    await new Promise<void>((resolve) => {
+      end = this.kubernetes.watch(SECRET_PATH.slice(0, SECRET_PATH.lastIndexOf('/')), () => {
+        if (this.kubernetes.get(SECRET_PATH) !== undefined && wanted(this.secret())) resolve();
+      });
+    });
+    end();
+  }
+
   /** Settles when every entry holds this CA. */
   async untilBundled(ca: string): Promise<void> {
     const wanted = Buffer.from(ca).toString('base64');
@@ -157,17 +181,17 @@ function configuration(caBundle?: string): Manifest {
   return JSON.parse(JSON.stringify(manifest));
 }
 
-test('webhook: two replicas that start at once share one CA, which every entry of the configuration gets', async (t) => {
+test('webhook: three replicas that start at once share one CA, which every entry of the configuration gets', async (t) => {
   const cluster = await Cluster.start(t);
-  await cluster.serve(2);
+  await cluster.serve(3);
   const secret = cluster.secret();
   assert.equal(judgeCertificates(secret, [SERVING_NAME], Date.now()).action, 'keep');
   assert.deepEqual(
     cluster.bundles().map((bundle) => Buffer.from(bundle, 'base64').toString()),
     cluster.bundles().map(() => secret['ca.crt']),
   );
-  // Each of the two is called in turn, and trusted by the one CA.
-  for (let i = 0; i < 4; i += 1) assert.equal((await cluster.pod('shop')).get('http_proxy'), 'http://$(NODE_IP):4140');
+  // Each of the three is called in turn, and trusted by the one CA.
+  for (let i = 0; i < 6; i += 1) assert.equal((await cluster.pod('shop')).get('http_proxy'), 'http://$(NODE_IP):4140');
   for (const { lines } of cluster.replicas) assert.equal(lines.filter((line) => line.msg === 'review').length, 2);
 });
 
@@ -297,6 +321,81 @@ test('webhook: a Secret without a usable CA is replaced, one that was made befor
     assert.equal(judgeCertificates(cluster.secret(), [SERVING_NAME], Date.now()).action, 'keep');
     for (let i = 0; i < 2; i += 1) assert.ok((await cluster.pod('shop')).has('http_proxy'));
   }
+});
+
+/** Replicas' log lines that say that a certificate was taken into service. */
+const taken = ({ lines }: Replica) => lines.filter(({ msg }) => msg === 'serving certificate in force').length;
+const untilTaken = async (replica: Replica, count: number) => {
+  const { ip, port } = replica.webhook.adminAddress;
+  while (taken(replica) < count) await fetch(`http://${ip}:${port}/readyz`);
+};
+
+test('webhook: certificates are renewed on demand, the CA beside the old one, and no pod fails meanwhile', async (t) => {
+  const cluster = await Cluster.start(t);
+  const replicas = await cluster.serve(2);
+  const first = cluster.secret();
+  let busy = true;
+  let created = 0;
+  const load = (async () => {
+    for (; busy; created += 1) assert.ok((await cluster.pod('shop')).has('http_proxy'));
+  })();
+  for (const [renew, sameCa, count] of [
+    ['serving', true, 2],
+    ['ca', false, 3],
+  ] as const) {
+    const before = cluster.secret();
+    await cluster.annotateSecret(renew);
+    await cluster.untilSecret((files) => files['tls.crt'] !== before['tls.crt']);
+    const after = cluster.secret();
+    assert.equal(after['ca.crt'] === before['ca.crt'], sameCa);
+    assert.equal(cluster.kubernetes.get(SECRET_PATH)?.metadata.annotations?.['nodemesh.dev/renew'], undefined);
+    await cluster.untilBundled(after['ca.crt'] as string);
+    await Promise.all(replicas.map((replica) => untilTaken(replica, count)));
+  }
+  busy = false;
+  await load;
+  assert.ok(created > 0);
+  assert.ok(cluster.secret()['ca.crt']?.includes(first['ca.crt']?.trim().replaceAll('\r', '') ?? ''));
+  await cluster.annotateSecret('all');
+  await cluster.untilSecret((files) => splitBundle(files['ca.crt'] ?? '').length === 1);
+  const renewed = cluster.secret()['ca.crt'] as string;
+  assert.notEqual(renewed, first['ca.crt']);
+  await cluster.untilBundled(renewed);
+  await Promise.all(replicas.map((replica) => untilTaken(replica, 4)));
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
+});
+
+test('webhook: a provided certificate is served, its CA comes into every caBundle, and a new one is taken', async (t) => {
+  const cluster = await Cluster.start(t);
+  const provide = async (set: object) => {
+    const metadata = { name: 'nodemesh-webhook-serving', namespace: 'nodemesh' };
+    const data = Object.fromEntries(Object.entries(set).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
+    await cluster.kubernetes.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data });
+  };
+  const make = async () => {
+    const { 'ca.key': _key, ...set } = await createServingCertificate(
+      await createAuthority(Date.now()),
+      [SERVING_NAME],
+      Date.now(),
+    );
+    return set;
+  };
+  const replica = await cluster.replica('proxyAddress: hostIP\nservingCertificate: provided\ndrainSeconds: 0');
+  const missing = () => replica.readiness.pending().find((line) => line.startsWith('certificate:'));
+  const { ip, port } = replica.webhook.adminAddress;
+  while (!missing()?.includes('does not exist')) await fetch(`http://${ip}:${port}/readyz`);
+  const one = await make();
+  await provide(one);
+  await replica.readiness.whenReady();
+  await cluster.lead([replica]);
+  await cluster.untilBundled(one['ca.crt']);
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
+  // The webhook's own CA is made all the same, for daemons.
+  await cluster.untilSecret((files) => judgeCertificates(files, [SERVING_NAME], Date.now()).action === 'keep');
+  await provide({ ...one, 'tls.key': (await make())['tls.key'] });
+  await provide(await make());
+  await untilTaken(replica, 2);
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
 });
 
 test('webhook: auto uses the node name where it resolves to the node, and its address elsewhere', async (t) => {

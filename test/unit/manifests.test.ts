@@ -230,17 +230,24 @@ describe('the configs', () => {
     });
   });
 
-  it('of the webhook choose the proxy address that their overlay is named after', () => {
+  it('of the webhook choose what their overlay is named after', () => {
     const choice = (file: string) => {
       const environment = { podName: 'nodemesh-webhook-0', podNamespace: 'nodemesh', podIp: '10.1.0.1' };
-      const { proxyAddress, proxyPort, namespaceInProxyUrl } = parseWebhookConfig(file, read(file), environment);
-      return { proxyAddress, proxyPort, namespaceInProxyUrl };
+      const config = parseWebhookConfig(file, read(file), environment);
+      const { proxyAddress, proxyPort, namespaceInProxyUrl, servingCertificate } = config;
+      return { proxyAddress, proxyPort, namespaceInProxyUrl, servingCertificate };
     };
-    const base = { proxyAddress: 'auto', proxyPort: 4140, namespaceInProxyUrl: false };
+    const base = {
+      proxyAddress: 'auto',
+      proxyPort: 4140,
+      namespaceInProxyUrl: false,
+      servingCertificate: 'selfMade',
+    };
     assert.deepEqual(choice('base/config/webhook.yaml'), base);
     assert.deepEqual(choice('overlays/node-name/webhook.yaml'), { ...base, proxyAddress: 'nodeName' });
     assert.deepEqual(choice('overlays/host-ip/webhook.yaml'), { ...base, proxyAddress: 'hostIP' });
     assert.deepEqual(choice('overlays/host-port/webhook.yaml'), { ...base, namespaceInProxyUrl: true });
+    assert.deepEqual(choice('overlays/cert-manager/webhook.yaml'), { ...base, servingCertificate: 'provided' });
   });
 });
 

@@ -21,6 +21,7 @@ test('webhook config: everything has a default', () => {
     proxyPort: 4140,
     clusterDomain: 'cluster.local',
     namespaceInProxyUrl: false,
+    servingCertificate: 'selfMade',
     drainSeconds: 5,
     https: { ip: undefined, port: 8443 },
     admin: { ip: undefined, port: 8080 },
