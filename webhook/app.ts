@@ -1,17 +1,4 @@
-/**
- * What the webhook needs of the API server (its ServiceAccount's RBAC):
- *   namespaces                       get, list, watch   whether a pod's namespace is labelled
- *   nodes                            list, watch        only under `proxyAddress: auto` and `hostIP`
- *   mutatingwebhookconfigurations    get, list, watch, patch   resourceNames: [nodemesh]; list and watch are by
- *                                    fieldSelector metadata.name=nodemesh, which is what makes resourceNames match them
- *   secrets, in its own namespace    get, list, watch, update   resourceNames: [nodemesh-webhook-tls]
- *                                    get, list, watch   resourceNames: [nodemesh-webhook-serving]
- *   secrets, in its own namespace    create             RBAC cannot name what is yet to be created
- *   configmaps, in its own namespace get, update        resourceNames: [nodemesh-ca], and create
- *   pods, in its own namespace       get                whether a daemon that asks for a certificate is on the node it names
- *   certificatesigningrequests       get, list, watch; /approval and /status: update
- *   signers                          approve, sign      resourceNames: [nodemesh.dev/daemon]
- */
+/** What the webhook needs of the API server is in manifests/base/webhook/rbac.yaml. */
 import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
@@ -29,20 +16,20 @@ import {
   commonBundle,
   trimConfiguration,
 } from './ca-bundle.ts';
-import { notAfter } from './certificate-authority.ts';
 import { Certificates, SECRET_NAME } from './certificates.ts';
 import type { WebhookConfig, WebhookEnvironment } from './config.ts';
 import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
 import { NodeSigner } from './node-signer.ts';
+import { OwnerEvents } from './owner-events.ts';
 import { PROVIDED_SECRET, ProvidedCertificate } from './provided-certificate.ts';
 import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
 import { ServingCertificate, type ServingSource, servingNames } from './serving-certificate.ts';
+import { exposeExpiry, type WebhookMetrics, webhookMetrics } from './webhook-metrics.ts';
 
 /** They read their configuration through a watch; this is ample. */
 const BUNDLE_GRACE_MS = 5_000;
-const LATENCY_BOUNDS_MS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
 
 export interface WebhookOptions {
   readonly config: WebhookConfig;
@@ -84,6 +71,7 @@ type Watch = Pick<Reflector<never>, 'synced' | 'failure' | 'whenSynced' | 'start
 
 class Webhook {
   readonly #options: WebhookOptions;
+  readonly #counted: WebhookMetrics;
   readonly #namespaces: Reflector<NamespaceState>;
   readonly #configurations: Reflector<BundledEntries>;
   /** Undefined where pods address their proxy by node name, whatever the nodes are. */
@@ -98,6 +86,7 @@ class Webhook {
   readonly #nodeSigner: NodeSigner;
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
+  readonly #events: OwnerEvents;
   readonly #reviewer: Reviewer;
   #server: AdmissionServer | undefined;
   #adminServer: AdminServer | undefined;
@@ -105,7 +94,9 @@ class Webhook {
   constructor(options: WebhookOptions) {
     const { config, environment, api, log, metrics, readiness, now, random } = options;
     const { podNamespace, podIp } = environment;
+    const counted = webhookMetrics(metrics);
     this.#options = options;
+    this.#counted = counted;
     this.#namespaces = this.#watch('/api/v1/namespaces', trimNamespace);
     this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
     this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
@@ -121,7 +112,6 @@ class Webhook {
     this.#secrets = watched.map((name) =>
       this.#watch(`/api/v1/namespaces/${podNamespace}/secrets`, versionOf, `metadata.name=${name}`),
     );
-    const reloads = metrics.counter('certificate_reload_total', 'Certificates taken into service', ['result']);
     this.#serving = new ServingCertificate({
       serve: (set) => this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] }),
       report: (missing) => {
@@ -129,7 +119,7 @@ class Webhook {
         else readiness.block('certificate', missing);
       },
       graceMs: options.bundleGraceMs ?? BUNDLE_GRACE_MS,
-      reloads: { done: reloads.with('ok'), failed: reloads.with('failed') },
+      reloads: counted.reloads,
       now,
       log,
     });
@@ -156,7 +146,7 @@ class Webhook {
         if (missing === undefined) readiness.clear('caBundle');
         else readiness.block('caBundle', missing);
       },
-      repairs: metrics.counter('ca_bundle_repairs_total', 'Times that caBundle was written').with(),
+      repairs: counted.bundleRepairs,
       random,
       now,
       log,
@@ -170,12 +160,13 @@ class Webhook {
         log,
       });
     }
+    this.#events = new OwnerEvents({ api, log, now, random, counts: counted.events });
     this.#reviewer = new Reviewer({
       ownNamespace: podNamespace,
       namespaces: new NamespaceLabels(api, log, (name) => this.#namespaces.items.get(name)),
       settings: () => ({ ...config, proxyAddress: this.#proxyAddress() }),
-      decisions: metrics.counter('admission_total', 'Reviews by decision and first reason', ['decision', 'reason']),
-      latencyMs: metrics.histogram('admission_latency_ms', 'Time to answer a review, ms', LATENCY_BOUNDS_MS).with(),
+      metrics: counted,
+      events: this.#events,
       elapsed: () => performance.now(),
       log,
     });
@@ -186,7 +177,6 @@ class Webhook {
     readiness.block('listeners', 'not all ports listen yet');
     readiness.block('certificate', () => this.#source.failure ?? 'the Secret with them has not been read yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
-    const errors = metrics.counter('admission_errors_total', 'Requests that got no review for an answer', ['status']);
     this.#adminServer = await startAdminServer({
       ip: config.admin.ip ?? everyAddress(),
       port: config.admin.port,
@@ -197,7 +187,8 @@ class Webhook {
     this.#server = await startAdmissionServer({
       ...config.https,
       answer: (request, entry) => this.#reviewer.answer(request, entry),
-      onError: (status) => errors.with(String(status)).inc(),
+      onAnswer: (bytes) => this.#counted.answerBytes.observe(bytes),
+      onError: (status) => this.#counted.errors.with(String(status)).inc(),
       log,
     });
     readiness.clear('listeners');
@@ -217,6 +208,7 @@ class Webhook {
     const watches = [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets];
     await Promise.all(watches.map((reflector) => reflector?.stop()));
     await this.#server?.close();
+    await this.#events.stop();
     await this.#adminServer?.close();
   }
 
@@ -230,14 +222,8 @@ class Webhook {
 
   #follow(): void {
     const { metrics, now, readiness } = this.#options;
-    const expiry = metrics.gauge('certificate_expiry_seconds', 'Seconds until a certificate ends', ['certificate']);
-    metrics.onCollect(() => {
-      const left = (pem: string) => (notAfter(pem) - now()) / 1000;
-      const { current } = this.#certificates;
-      const { served } = this.#serving;
-      if (current !== undefined) expiry.with('ca').set(left(current['ca.crt']));
-      if (served !== undefined) expiry.with('serving').set(left(served['tls.crt']));
-    });
+    const authority = () => this.#certificates.current;
+    exposeExpiry(metrics, { authority, served: () => this.#serving.served, now });
     this.#source.onChange((set) => {
       this.#serving.offer(set);
       if (this.#configurations.synced) void this.#caBundle.check();

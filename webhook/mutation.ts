@@ -20,7 +20,11 @@ export interface Mutation {
   readonly patch: readonly AddOperation[];
   readonly warnings: readonly string[];
   readonly pod: PodView | undefined;
+  /** Names of the containers that get the proxy. */
+  readonly containers: readonly string[];
 }
+
+const UNCHANGED = { decision: 'skip', patch: [], warnings: [], containers: [] } as const;
 
 /** What a review asks, as far as it concerns injection: a pod's creation, or debug containers that join a running one. */
 export type Occasion = 'creation' | 'ephemeralContainers';
@@ -51,7 +55,7 @@ export function mutate(request: AdmissionRequest, context: MutationContext): Mut
   const occasion = occasionOf(request);
   if (occasion === undefined) {
     const text = `only the creation of Pods is of interest, not ${request.operation} of ${request.kind}`;
-    return { decision: 'skip', reasons: [{ id: 'unsupported_kind', text }], patch: [], warnings: [], pod: undefined };
+    return { ...UNCHANGED, reasons: [{ id: 'unsupported_kind', text }], pod: undefined };
   }
   const pod = viewPod(request.object);
   const wishes = readWishes(pod.annotations, pod.labels);
@@ -64,11 +68,11 @@ export function mutate(request: AdmissionRequest, context: MutationContext): Mut
   if (decision.verdict === 'skip') {
     const warnings =
       wishes.inject === 'enabled' ? decision.reasons.map((r) => `not injected: ${r.text}`) : wishes.problems;
-    return { decision: 'skip', reasons: decision.reasons, patch: [], warnings, pod };
+    return { ...UNCHANGED, reasons: decision.reasons, warnings, pod };
   }
   if (joining && pod.annotations[STATUS] === undefined) {
     const text = 'the pod itself was not injected when it was created, so its debug containers are not';
-    return { decision: 'skip', reasons: [{ id: 'pod_not_injected', text }], patch: [], warnings: [], pod };
+    return { ...UNCHANGED, reasons: [{ id: 'pod_not_injected', text }], pod };
   }
   const present = joining ? viewPod(request.oldObject).ephemeralContainers.length : 0;
   const injection = joining
@@ -81,6 +85,7 @@ export function mutate(request: AdmissionRequest, context: MutationContext): Mut
     patch,
     warnings: joining ? [] : injection.warnings,
     pod,
+    containers: injection.insertions.map(({ container }) => container),
   };
 }
 

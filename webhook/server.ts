@@ -47,6 +47,8 @@ export interface AdmissionServerOptions {
   readonly port: number;
   /** Answers one review. What it throws becomes HTTP 500, so that failurePolicy decides. */
   readonly answer: (request: AdmissionRequest, entry: Entry) => Promise<AdmissionAnswer>;
+  /** Told of every review that was answered: how many bytes the answer has. */
+  readonly onAnswer: (bytes: number) => void;
   /** Told of every request that was not answered with a review: the status that it got. */
   readonly onError: (status: number) => void;
   readonly log: Log;
@@ -68,7 +70,7 @@ export interface AdmissionServer {
  * Rejects with the system's error where the port cannot be had.
  */
 export async function startAdmissionServer(options: AdmissionServerOptions): Promise<AdmissionServer> {
-  const { answer, onError, log } = options;
+  const { answer, onAnswer, onError, log } = options;
   let draining = false;
   const app = fastify<HttpsServer>({
     https: { minVersion: MIN_TLS_VERSION, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
@@ -109,7 +111,9 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
   for (const [path, entry] of ENTRY_OF_PATH) {
     app.post(path, async (request, reply) => {
       const review = parseReview(request.body);
-      return reply.type('application/json').send(JSON.stringify(formatReview(review, await answer(review, entry))));
+      const text = JSON.stringify(formatReview(review, await answer(review, entry)));
+      onAnswer(text.length);
+      return reply.type('application/json').send(text);
     });
   }
   app.setErrorHandler((error: FastifyError | ReviewError, _request, reply) => {

@@ -235,6 +235,63 @@ test('webhook: who gets the proxy, and one log line and one count a review', asy
   assert.ok(left > 360 * 86_400 && left < 366 * 86_400);
 });
 
+test('webhook: it counts whatever its alerts and its dashboard ask for', async (t) => {
+  const cluster = await Cluster.start(t);
+  const [replica] = (await cluster.serve(1)) as [Replica];
+  const served = new Set([...(await replica.metrics()).matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name));
+  const read = (file: string) => readFileSync(new URL(`../../manifests/monitoring/${file}`, import.meta.url), 'utf8');
+  const rules = parse(read('webhook-rules.yaml')).spec.groups.flatMap(({ rules }: { rules: object[] }) => rules);
+  const targets = JSON.parse(read('webhook-dashboard.json')).panels.flatMap(
+    ({ targets }: { targets: object[] }) => targets,
+  );
+  const asked: string[] = [...rules, ...targets].flatMap(({ expr }: { expr: string }) =>
+    [...expr.matchAll(/(\w+)\{/g)].map(([, name = '']) => name),
+  );
+  assert.ok(asked.length > 20);
+  for (const name of asked) {
+    const known = name === 'up' || name.startsWith('apiserver_') || served.has(name.replace(/_bucket$/, ''));
+    assert.ok(known, `nobody counts ${name}`);
+  }
+});
+
+test('webhook: the controller of pods gets one Event for what happened to them, and none for a dry run', async (t) => {
+  const cluster = await Cluster.start(t);
+  await cluster.serve(1);
+  const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-1', uid: 'u-1', controller: true };
+  const pod = (name: string, annotations = {}) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'shop', annotations, ownerReferences: [owner] },
+    spec: { containers: [{ name: 'app', image: 'app' }] },
+  });
+  const dry = await fetch(`${cluster.kubernetes.url}/api/v1/namespaces/shop/pods?dryRun=All`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(pod('dry', { 'nodemesh.dev/skip-containers': 'dry' })),
+  });
+  assert.match(await dry.text(), /http_proxy/);
+  for (let i = 0; i < 5; i += 1) await cluster.kubernetes.apply(pod(`web-${i}`));
+  await cluster.kubernetes.apply(pod('out', { 'mesh-inject': 'disabled' }));
+  const path = '/api/v1/namespaces/shop/events';
+  const told = () => cluster.kubernetes.list(path) as unknown as { reason: string; message: string; count: number }[];
+  let end = () => {};
+  await new Promise<void>((resolve) => {
+    end = cluster.kubernetes.watch(path, () => {
+      if (told().reduce((sum, { count }) => sum + count, 0) === 6) resolve();
+    });
+  });
+  end();
+  assert.deepEqual(
+    told()
+      .map(({ reason, message }) => [reason, message])
+      .sort(),
+    [
+      ['Injected', "the mesh's proxy was given to app"],
+      ['InjectionSkipped', "pods are created without the mesh's proxy: the pod itself says mesh-inject: disabled"],
+    ],
+  );
+});
+
 test('webhook: a pod that follows its new namespace at once, or its new label, is injected', async (t) => {
   const cluster = await Cluster.start(t);
   await cluster.serve(1);

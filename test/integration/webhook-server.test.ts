@@ -29,6 +29,7 @@ before(async () => {
     ip: '127.0.0.1',
     port: 0,
     answer: (review) => answer(review),
+    onAnswer: () => {},
     onError: (status) => refused.push(status),
     log: createLog('test', 'silent'),
   });

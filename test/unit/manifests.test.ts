@@ -183,6 +183,7 @@ describe('the manifests', () => {
     assert.deepEqual(clusterWide('nodemesh-daemon'), [[['certificatesigningrequests'], undefined]]);
     assert.deepEqual(writes(find('Role', 'nodemesh-daemon')), []);
     assert.deepEqual(clusterWide('nodemesh-webhook'), [
+      [['events'], undefined],
       [['mutatingwebhookconfigurations'], ['nodemesh']],
       // Allowed for what the next rule names alone.
       [['certificatesigningrequests/approval', 'certificatesigningrequests/status'], undefined],
