@@ -2,7 +2,8 @@
  * `npm run bench`: what a proxied request costs, in CPU time of the proxy's processes, through the daemon as shipped and
  * through others, on the same machine in the same run; writes docs/bench. `npm run bench -- --quick` takes a few cases, less
  * than a minute, and writes nothing. `npm run bench -- --against <folder>` compares with the daemon of another working tree alone, for before
- * and after. `npm run bench -- memory` measures memory.
+ * and after. `npm run bench -- memory` measures memory,
+ * `npm run bench -- webhook` the webhook.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -17,6 +18,7 @@ import { type Circumstances, comparison, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
+import { measureWebhook } from './webhook.ts';
 
 const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 0.7, patienceSeconds: 120 };
 const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patienceSeconds: 4 };
@@ -35,6 +37,7 @@ const processes = new Processes(dir, process.env);
 try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
+  else if (positionals.includes('webhook')) await webhook();
   else await speed();
 } finally {
   await processes.stop();
@@ -43,6 +46,10 @@ try {
 
 async function memory(): Promise<void> {
   for (const verdict of await measureMemory(processes, dir, ROOT)) print(verdictLine(verdict));
+}
+
+async function webhook(): Promise<void> {
+  for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
 }
 
 async function speed(): Promise<void> {
