@@ -24,6 +24,7 @@ import { OwnerEvents } from './owner-events.ts';
 import { PROVIDED_SECRET, ProvidedCertificate } from './provided-certificate.ts';
 import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
+import { SelfCheck } from './self-check.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
 import { ServingCertificate, type ServingSource, servingNames } from './serving-certificate.ts';
 import { exposeExpiry, type WebhookMetrics, webhookMetrics } from './webhook-metrics.ts';
@@ -80,6 +81,7 @@ class Webhook {
   readonly #certificates: Certificates;
   /** Undefined where the webhook's own CA makes the serving certificate too. */
   readonly #provided: ProvidedCertificate | undefined;
+  readonly #source: ServingSource;
   readonly #serving: ServingCertificate;
   /** Told of by their versions alone. */
   readonly #secrets: readonly Reflector<string>[];
@@ -89,6 +91,7 @@ class Webhook {
   readonly #events: OwnerEvents;
   readonly #reviewer: Reviewer;
   #server: AdmissionServer | undefined;
+  #selfCheck: SelfCheck | undefined;
   #adminServer: AdminServer | undefined;
 
   constructor(options: WebhookOptions) {
@@ -107,17 +110,18 @@ class Webhook {
     if (config.servingCertificate === 'provided') {
       this.#provided = new ProvidedCertificate({ ...source, names: names.slice(0, 1) });
     }
+    this.#source = this.#provided ?? this.#certificates;
     const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];
     const versionOf = ({ metadata }: KubernetesObject) => metadata.resourceVersion ?? '';
     this.#secrets = watched.map((name) =>
       this.#watch(`/api/v1/namespaces/${podNamespace}/secrets`, versionOf, `metadata.name=${name}`),
     );
     this.#serving = new ServingCertificate({
-      serve: (set) => this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] }),
-      report: (missing) => {
-        if (missing === undefined) readiness.clear('certificate');
-        else readiness.block('certificate', missing);
+      serve: (set) => {
+        this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
+        setImmediate(() => void this.#selfCheck?.check());
       },
+      report: (missing) => readiness.report('certificate', missing),
       graceMs: options.bundleGraceMs ?? BUNDLE_GRACE_MS,
       reloads: counted.reloads,
       now,
@@ -142,10 +146,7 @@ class Webhook {
           ? this.#certificates.current?.['ca.crt']
           : this.#serving.authorities(this.#provided.current),
       configuration: () => this.#configuration(),
-      report: (missing) => {
-        if (missing === undefined) readiness.clear('caBundle');
-        else readiness.block('caBundle', missing);
-      },
+      report: (missing) => readiness.report('caBundle', missing),
       repairs: counted.bundleRepairs,
       random,
       now,
@@ -173,9 +174,10 @@ class Webhook {
   }
 
   async start(): Promise<RunningWebhook> {
-    const { config, log, metrics, readiness } = this.#options;
+    const { config, environment, log, metrics, readiness } = this.#options;
     readiness.block('listeners', 'not all ports listen yet');
     readiness.block('certificate', () => this.#source.failure ?? 'the Secret with them has not been read yet');
+    readiness.block('selfCheck', 'no certificate is served yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
     this.#adminServer = await startAdminServer({
       ip: config.admin.ip ?? everyAddress(),
@@ -192,6 +194,12 @@ class Webhook {
       log,
     });
     readiness.clear('listeners');
+    this.#selfCheck = new SelfCheck({
+      address: this.#server.address,
+      name: servingNames(environment.podNamespace, config.clusterDomain)[0] ?? '',
+      authorities: () => this.#serving.served?.['ca.crt'],
+      report: (fault) => readiness.report('selfCheck', fault),
+    });
     this.#follow();
     return {
       address: this.#server.address,
@@ -204,6 +212,7 @@ class Webhook {
   async close(): Promise<void> {
     this.#auto?.stop();
     this.#serving.stop();
+    this.#selfCheck?.stop();
     await Promise.all([this.#certificates, this.#provided, this.#caBundle, this.#nodeSigner].map((one) => one?.stop()));
     const watches = [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets];
     await Promise.all(watches.map((reflector) => reflector?.stop()));
@@ -267,10 +276,6 @@ class Webhook {
       () => {}, // stopped before
     );
     reflector.start();
-  }
-
-  get #source(): ServingSource {
-    return this.#provided ?? this.#certificates;
   }
 
   #configuration(): BundledEntries | undefined {
