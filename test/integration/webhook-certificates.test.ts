@@ -63,6 +63,16 @@ test('webhook: a corrupt Secret is written anew from the certificates that work'
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
 });
 
+test('webhook: a Secret that is deleted is made again from the certificates that work, which are served all along', async (t) => {
+  const cluster = await WebhookCluster.start(t);
+  await cluster.serve(2);
+  const before = cluster.secret();
+  await cluster.kubernetes.remove(SECRET_PATH);
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
+  await cluster.untilSecret((files) => files['tls.crt'] === before['tls.crt']);
+  assert.deepEqual(cluster.secret(), before);
+});
+
 test('webhook: a Secret without a usable CA is replaced, one that was made beforehand and is empty is filled', async (t) => {
   for (const data of [{}, { 'ca.crt': 'Z2FyYmFnZQ==', 'ca.key': 'eA==', 'tls.crt': 'eA==', 'tls.key': 'eA==' }]) {
     const cluster = await WebhookCluster.start(t);

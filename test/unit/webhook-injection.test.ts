@@ -14,6 +14,7 @@ interface Container {
   envFrom?: unknown[];
   args?: string[];
   livenessProbe?: unknown;
+  restartPolicy?: string;
 }
 interface Pod {
   metadata: { name: string; annotations?: Record<string, string> };
@@ -134,10 +135,13 @@ test("injection: ours stand before the user's variables, which stay as they are"
 
 test('injection: init containers and native sidecars too; existing annotations stay', () => {
   const pod: Pod = podOf({ name: 'app', env: null });
-  pod.spec.initContainers = [{ name: 'setup', env: [{ name: 'A', value: '1' }] }];
+  pod.spec.initContainers = [
+    { name: 'setup', env: [{ name: 'A', value: '1' }] },
+    { name: 'sidecar', restartPolicy: 'Always' },
+  ];
   pod.metadata.annotations = { 'a/b': 'c' };
   const { after } = inject(pod);
-  assert.equal(environment(after.spec.initContainers?.[0]).http_proxy, 'http://node-1:4140');
+  for (const i of [0, 1]) assert.equal(environment(after.spec.initContainers?.[i]).http_proxy, 'http://node-1:4140');
   assert.equal(environment(after.spec.containers[0]).http_proxy, 'http://node-1:4140');
   assert.equal(after.metadata.annotations?.['a/b'], 'c');
 });
