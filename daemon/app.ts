@@ -17,15 +17,16 @@ import { ProxyError } from './http/proxy-error.ts';
 import { Listener } from './listener/listener.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
-import { KubernetesNamer } from './naming/kubernetes-namer.ts';
+import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
 import { PeerTransport } from './peer-transport.ts';
 import { Admission } from './policy/admission.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
-import { EgressGuard } from './policy/egress-guard.ts';
+import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
 import { LagGuard } from './policy/lag-guard.ts';
+import { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
@@ -91,7 +92,7 @@ class Daemon implements RunningDaemon {
   readonly #podPool: Http1Pool;
   readonly #peers: PeerTransport;
   readonly #pseudonym: string;
-  readonly #ownAddresses = new Set<string>();
+  readonly #ownAddresses: OwnAddresses;
   readonly #listeners: Listener[] = [];
   readonly #lagGuard: LagGuard;
   #adminServer: AdminServer | undefined;
@@ -101,13 +102,14 @@ class Daemon implements RunningDaemon {
     const { config, environment, loadApi, log, now, random } = options;
     this.#options = options;
     this.#lagGuard = new LagGuard(now);
+    this.#ownAddresses = new OwnAddresses(environment.nodeIp, networkInterfaces, now);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
     this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));
     if (config.kubernetes !== undefined) {
       const { readiness } = this;
       const { nodeName } = environment;
-      this.#kubernetesNamer = new KubernetesNamer(this.#state, config.kubernetes.clusterDomain);
+      this.#kubernetesNamer = new KubernetesNamer(this.#state, config.kubernetes.clusterDomain, this.#reserved());
       this.#watch = new ClusterWatch({
         loadApi,
         nodeName,
@@ -120,7 +122,6 @@ class Daemon implements RunningDaemon {
       });
     }
     this.#peers = new PeerTransport({ ...options, readiness: this.readiness, metrics: this.#registry });
-    this.#findOwnAddresses();
   }
 
   get admin(): { ip: string; port: number } {
@@ -227,7 +228,7 @@ class Daemon implements RunningDaemon {
       resolver: this.#resolver(),
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address)),
+        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address), this.#state.nodes),
         parentProxy: config.egress.parentProxy,
         now,
       }),
@@ -314,15 +315,16 @@ class Daemon implements RunningDaemon {
 
   /** Whether an address is this host's own, or that of another node's daemon. */
   #isDaemon(address: string): boolean {
-    return this.#ownAddresses.has(address) || this.#gateways.some((gateways) => gateways.has(address));
+    return this.#gateways.some((gateways) => gateways.has(address)) || this.#ownAddresses.has(address);
   }
 
-  #findOwnAddresses(): void {
-    const { nodeIp } = this.#options.environment;
-    if (nodeIp !== undefined) this.#ownAddresses.add(nodeIp);
-    for (const addresses of Object.values(networkInterfaces())) {
-      for (const { address } of addresses ?? []) this.#ownAddresses.add(address);
-    }
+  /** Node ports, and where daemons listen themselves: all have the same config. */
+  #reserved(): ReservedPorts {
+    const { admin, routers } = this.#options.config;
+    const own = new Set([admin.port, ...routers.flatMap(({ servers }) => servers.map(({ port }) => port))]);
+    return (address, port) =>
+      (nodePortPurpose(port) !== undefined || own.has(port)) &&
+      (this.#state.nodes.has(address) || this.#isDaemon(address));
   }
 
   #collect(): void {

@@ -50,7 +50,6 @@ await build({
   format: 'esm',
   plugins: [ownBundles],
   banner: { js: REQUIRE },
-  keepNames: true, // error and class names stay readable in logs
   sourcemap: false,
   legalComments: 'linked',
   logLevel: 'warning',

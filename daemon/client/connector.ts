@@ -1,5 +1,6 @@
-import { connect, type OnReadOpts, type Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { ProxyError } from '../http/proxy-error.ts';
+import { PatientSocket } from './patient-socket.ts';
 
 /** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -33,7 +34,8 @@ export interface Connector {
 export const PLAINTEXT: Connector = {
   connect({ ip, port }, { onReady, onread }) {
     const reading = onread === undefined ? {} : { onread };
-    const socket = connect({ host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true, ...reading });
+    const options = { host: ip, port, noDelay: true, keepAlive: true, allowHalfOpen: true, ...reading };
+    const socket = new PatientSocket(options).connect(options);
     const timer = setTimeout(() => socket.destroy(new Error('connection timed out')), CONNECT_TIMEOUT_MS);
     socket.once('connect', () => {
       clearTimeout(timer);

@@ -1,15 +1,18 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
-import type { ResponseSink, UpstreamFailure } from '../http/exchange.ts';
-import { type FieldList, fieldValue } from '../http/fields.ts';
-import { findHead } from '../http/head-reader.ts';
-import { type Framing, parseResponseHead, type ResponseHead } from '../http/message-head.ts';
+import type { BodyPiece, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
+import type { FieldList } from '../http/fields.ts';
+import { checkAnswerBegins } from '../http/head-reader.ts';
+import { type Framing, type ResponseHead, readResponse } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
+import { readQuickResponse } from '../http/quick-head.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
+import { giveBack, LANDING, takeBuffer } from './read-buffers.ts';
 
 const COALESCE_BYTES = 16 * 1024;
-const READ_BYTES = 64 * 1024;
+/** What a server that trickles sends at a time; waiting for more, its connection needs no buffer of its own. */
+const SMALL_READ_BYTES = 4 * 1024;
 
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
@@ -22,7 +25,8 @@ export interface ConnectionOwner {
 /** What forwarding needs of the connection that it sends a request on. */
 export interface UpstreamConnection {
   send(method: string, headText: string, framing: Framing, sink: ResponseSink): void;
-  write(piece: Buffer): boolean;
+  /** `piece`: text is latin1, and kept back until `flush` or `end`. */
+  write(piece: BodyPiece): boolean;
   flush(): void;
   end(trailers: FieldList): void;
   resume(): void;
@@ -39,8 +43,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #connector: Connector;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
-  /** Every read goes into it: a buffer made for each would be garbage by the next, 64 MB before V8 looks for it. */
-  #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** Every read goes into it: its own from the first bytes of an answer to the last, or until they only trickle. */
+  #buffer: Buffer = LANDING;
   /** A piece of the last read is still being written to the caller. */
   #lent = false;
   #sink: ResponseSink | undefined;
@@ -104,7 +108,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   }
 
   /** Sends a piece of the request's body; gives false when no more should come until `onUpstreamWritable`. */
-  write(piece: Buffer): boolean {
+  write(piece: BodyPiece): boolean {
+    if (typeof piece === 'string') return this.#hold(piece);
     const before = this.#chunkedRequest ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
     if (before === '') return this.#socket.write(piece);
@@ -122,6 +127,12 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (after > 0) this.#socket.write('\r\n', 'latin1');
     this.#socket.uncork();
     return more;
+  }
+
+  #hold(text: string): boolean {
+    this.#held += this.#chunkedRequest ? `${text.length.toString(16)}\r\n${text}\r\n` : text;
+    if (this.#held.length > COALESCE_BYTES) this.flush();
+    return !this.#socket.writableNeedDrain;
   }
 
   /** Sends out a head that is held back for its body, when none has come with it. */
@@ -162,11 +173,22 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
 
   readonly #onRead = (length: number): boolean => {
-    const bytes = this.#buffer.subarray(0, length);
-    if (this.#tunnel) return this.#socket.push(Buffer.from(bytes));
-    this.#onData(bytes);
+    if (this.#tunnel) return this.#socket.push(Buffer.from(this.#buffer.subarray(0, length)));
+    if (this.#buffer === LANDING) {
+      this.#buffer = takeBuffer();
+      LANDING.copy(this.#buffer, 0, 0, length);
+    }
+    this.#onData(this.#buffer.subarray(0, length));
+    if (length <= SMALL_READ_BYTES) this.#returnBuffer();
     return true;
   };
+
+  /** What the caller has not taken yet must not be overwritten, by whoever reads next. */
+  #returnBuffer(): void {
+    if (this.#buffer === LANDING || this.#lent) return;
+    giveBack(this.#buffer);
+    this.#buffer = LANDING;
+  }
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#sink === undefined) {
@@ -211,12 +233,13 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   #readHead(bytes: Buffer, offset: number, sink: ResponseSink): number | undefined {
     this.#answerBegun = true;
-    const found = findHead(bytes, offset);
+    const found = readQuickResponse(bytes, offset, this.#method) ?? readResponse(bytes, offset, this.#method);
     if (found === undefined) {
+      checkAnswerBegins(bytes, offset);
       this.#unread = Buffer.from(bytes.subarray(offset));
       return undefined;
     }
-    const head = parseResponseHead(found.text, this.#method);
+    const { head } = found;
     if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
       if (!sink.asksForTunnel) throw new ProxyError('bad_response', 'the destination switched protocols unasked');
       if (head.status === 101) this.#checkSwitch(head);
@@ -236,8 +259,7 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   /** RFC 9110 §7.8, §15.2.2: a 101 says what it switches to. A CONNECT asks for no switch. */
   #checkSwitch(head: ResponseHead): void {
-    const named = head.connectionOptions.includes('upgrade') && fieldValue(head.fields, 'upgrade') !== undefined;
-    if (!named || this.#method === 'CONNECT') {
+    if (!head.upgrades || this.#method === 'CONNECT') {
       throw new ProxyError('bad_response', 'the destination switched protocols without saying to which');
     }
   }
@@ -259,9 +281,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#sink = undefined;
     this.#body = undefined;
     this.#served += 1;
+    this.#returnBuffer();
     if (reusable) {
-      // What the caller has not taken yet must not be overwritten by the answer to the next request.
-      if (this.#lent) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#buffer = LANDING;
       this.#lent = false;
       this.idleSince = this.#owner.now();
       this.#owner.onIdle(this);

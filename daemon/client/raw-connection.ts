@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ResponseSink } from '../http/exchange.ts';
+import { NO_FIELDS } from '../http/fields.ts';
 import { NO_BODY, type ResponseHead } from '../http/message-head.ts';
 import { PLAINTEXT, type ServerAddress } from './connector.ts';
 import type { UpstreamConnection } from './http1-client-connection.ts';
@@ -9,9 +10,8 @@ const OPENED: ResponseHead = {
   status: 200,
   reason: 'Connection Established',
   minorVersion: 1,
-  fields: [],
-  classes: [],
-  connectionOptions: [],
+  fields: NO_FIELDS,
+  upgrades: false,
   keepAlive: true,
   framing: NO_BODY,
   keepAliveTimeoutS: undefined,

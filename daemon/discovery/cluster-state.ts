@@ -2,6 +2,7 @@ import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
+import { NodeAddresses } from './node-addresses.ts';
 import { ServiceEntry } from './service-entry.ts';
 
 /** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
@@ -16,6 +17,7 @@ export interface AddressOwner {
  * their failures: what was last known stays in force.
  */
 export class ClusterState {
+  readonly nodes = new NodeAddresses();
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
   readonly #owners = new Map<string, AddressOwner>();

@@ -1,6 +1,7 @@
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
 import { discoverEndpointsResource } from '../../lib/kubernetes/discovery.ts';
 import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
+import { trimNode } from '../../lib/kubernetes/node.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { Reflector, type ReflectorOptions } from '../../lib/kubernetes/reflector.ts';
 import { trimService } from '../../lib/kubernetes/service.ts';
@@ -30,7 +31,7 @@ export interface ClusterWatchOptions {
 }
 
 /**
- * Keeps the state as the API server tells it: Services, their endpoints, and this node's pods, one watch each. An API server
+ * Keeps the state as the API server tells it: Services, their endpoints, nodes, and this node's pods, one watch each. An API server
  * that cannot be reached, or a missing configuration, is waited for; it never ends the daemon.
  */
 export class ClusterWatch {
@@ -39,7 +40,7 @@ export class ClusterWatch {
   #api: KubernetesApi | undefined;
   #stopped = false;
   #retry: NodeJS.Timeout | undefined;
-  #unread = new Set(['services', 'endpoints', 'pods']);
+  #unread = new Set(['services', 'endpoints', 'pods', 'nodes']);
   #failure = 'not asked yet';
   #endpoints: Reflector<PublishedGroups> | undefined;
   #doubtUntil = Number.NEGATIVE_INFINITY;
@@ -79,7 +80,7 @@ export class ClusterWatch {
     this.#connect().catch((error: unknown) => this.#again(attempt, error));
   }
 
-  /** Services and pods need nothing but a client; which endpoints there are, the server must say first. */
+  /** Services, nodes and pods need nothing but a client; which endpoints there are, the server must say first. */
   async #connect(): Promise<void> {
     const { loadApi, nodeName, state, readiness } = this.#options;
     if (this.#api === undefined) {
@@ -87,6 +88,7 @@ export class ClusterWatch {
       if (this.#stopped) return;
       this.#api = api;
       this.#watch(api, 'services', { path: '/api/v1/services' }, trimService, (c) => state.applyServices(c));
+      this.#watch(api, 'nodes', { path: '/api/v1/nodes' }, trimNode, (changes) => state.nodes.apply(changes));
       const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
       this.#watch(api, 'pods', ownNode, trimPod, (changes) => state.applyLocalPods(changes));
     }

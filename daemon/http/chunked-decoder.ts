@@ -21,6 +21,8 @@ const CR = 0x0d;
 export class ChunkedDecoder {
   #state: 'size' | 'data' | 'data-end' | 'trailers' | 'done' = 'size';
   #line = '';
+  /** The trailer lines so far. */
+  #section = '';
   #remaining = 0;
   #extensionBytes = 0;
   #trailers: FieldList = NO_TRAILERS;
@@ -56,7 +58,8 @@ export class ChunkedDecoder {
     const end = lf === -1 ? bytes.length : lf + 1;
     this.#line += bytes.toString('latin1', at, end);
     const limit = this.#state === 'trailers' ? MAX_TRAILERS : MAX_SIZE_LINE;
-    if (this.#line.length > limit) throw new ProxyError('bad_request', 'a chunk header or the trailers are too long');
+    if (this.#section.length + this.#line.length > limit)
+      throw new ProxyError('bad_request', 'a chunk header or the trailers are too long');
     if (lf === -1) return end;
     if (this.#line.charCodeAt(this.#line.length - 2) !== CR) {
       throw new ProxyError('bad_request', 'a line of the chunked body does not end in CRLF');
@@ -74,10 +77,11 @@ export class ChunkedDecoder {
       this.#startChunk(this.#line.slice(0, -2));
       this.#line = '';
     } else if (this.#line === '\r\n') {
+      if (this.#section !== '') this.#trailers = parseTrailers(this.#section.slice(0, -2));
       this.#state = 'done';
-    } else if (this.#line.endsWith('\r\n\r\n')) {
-      this.#trailers = parseTrailers(this.#line.slice(0, -4));
-      this.#state = 'done';
+    } else {
+      this.#section += this.#line;
+      this.#line = '';
     }
   }
 

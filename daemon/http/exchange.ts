@@ -17,9 +17,18 @@ export interface Caller {
   readonly node?: string | undefined;
 }
 
-/** Takes a request's body. `write` gives false when no more should come until `resumeBody` is called on the exchange. */
+/** Bytes of a body; text is latin1. */
+export type BodyPiece = Buffer | string;
+
+/** Takes a request's body. */
 export interface BodySink {
-  write(piece: Buffer): boolean;
+  /**
+   * `lent`: the piece is overwritten once this returns. Gives false when no more should come until `resumeBody` is called on
+   * the exchange.
+   */
+  write(piece: Buffer, lent: boolean): boolean;
+  /** Sends out what is held back: no more comes for now. */
+  flush(): void;
   end(trailers: FieldList): void;
 }
 

@@ -116,37 +116,72 @@ export interface FieldFilter {
   readonly dropL5d: boolean;
 }
 
-/**
- * Appends to `into` the lines of all fields that travel on: without hop-by-hop fields, those named by `Connection`
- * (RFC 9110 §7.6.1, except protected ones), framing and Host (written anew by the codec), and the mesh's own.
- * Gives the text `into + "Name: value\r\n"…`.
- */
-export function forwardedFieldLines(
-  into: string,
-  fields: readonly string[],
-  classes: readonly FieldClass[],
-  connectionOptions: readonly string[],
-  filter: FieldFilter,
-): string {
-  let text = into;
-  for (let i = 0; i < classes.length; i += 1) {
-    const name = fields[2 * i] as string;
-    switch (classes[i]) {
-      case FieldClass.endToEnd:
-        if (connectionOptions.length > 0 && connectionOptions.includes(name.toLowerCase())) continue;
-        break;
-      case FieldClass.protected:
-      case FieldClass.via:
-      case FieldClass.expect:
-      case FieldClass.maxForwards:
-        break;
-      case FieldClass.l5d:
-        if (filter.dropL5d) continue;
-        break;
-      default:
-        continue;
-    }
-    text += `${name}: ${fields[2 * i + 1]}\r\n`;
-  }
-  return text;
+/** The fields of one head, for whoever asks for some or passes them on. */
+export interface HeadFields {
+  /** All of them, as received. */
+  readonly list: FieldList;
+  /** One class per field, in their order. */
+  readonly classes: readonly FieldClass[];
+  /** The first value of a field; `lowerName` is lower-case. */
+  value(lowerName: string): string | undefined;
+  /** The values of its `Via` fields. */
+  readonly via: readonly string[];
+  /**
+   * Appends to `into` the lines of all fields that travel on: without hop-by-hop fields, those named by `Connection`
+   * (RFC 9110 §7.6.1, except protected ones), framing and Host (written anew by the codec), the mesh's own, and those of
+   * class `also`. Gives the text `into + "Name: value\r\n"…`.
+   */
+  forwardedLines(into: string, filter: FieldFilter, also?: FieldClass): string;
 }
+
+/** Fields one by one, as the strict reading gives them. */
+export class FieldTable implements HeadFields {
+  readonly list: FieldList;
+  readonly classes: readonly FieldClass[];
+  /** Members of `Connection`, lower-case. */
+  readonly #connectionOptions: readonly string[];
+
+  constructor(list: FieldList, classes: readonly FieldClass[], connectionOptions: readonly string[]) {
+    this.list = list;
+    this.classes = classes;
+    this.#connectionOptions = connectionOptions;
+  }
+
+  value(lowerName: string): string | undefined {
+    return fieldValue(this.list, lowerName);
+  }
+
+  get via(): readonly string[] {
+    return this.list.filter((_, i) => i % 2 === 1 && this.classes[i >> 1] === FieldClass.via);
+  }
+
+  forwardedLines(into: string, filter: FieldFilter, also?: FieldClass): string {
+    const { list, classes } = this;
+    const options = this.#connectionOptions;
+    let text = into;
+    for (let i = 0; i < classes.length; i += 1) {
+      const fieldClass = classes[i] as FieldClass;
+      if (fieldClass === also) continue;
+      const name = list[2 * i] as string;
+      switch (fieldClass) {
+        case FieldClass.endToEnd:
+          if (options.length > 0 && options.includes(name.toLowerCase())) continue;
+          break;
+        case FieldClass.protected:
+        case FieldClass.via:
+        case FieldClass.expect:
+        case FieldClass.maxForwards:
+          break;
+        case FieldClass.l5d:
+          if (filter.dropL5d) continue;
+          break;
+        default:
+          continue;
+      }
+      text += `${name}: ${list[2 * i + 1]}\r\n`;
+    }
+    return text;
+  }
+}
+
+export const NO_FIELDS: HeadFields = new FieldTable([], [], []);

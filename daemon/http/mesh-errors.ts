@@ -1,4 +1,3 @@
-import { fieldValue } from './fields.ts';
 import type { ResponseHead } from './message-head.ts';
 import { PROXY_ERRORS, type ProxyError, type ProxyErrorCode } from './proxy-error.ts';
 
@@ -16,7 +15,7 @@ export interface MeshError {
 
 /** What a peer's answer says by them; undefined where it is its application's, or of a code that is not known here. */
 export function meshErrorOf(head: ResponseHead): MeshError | undefined {
-  const code = fieldValue(head.fields, 'mesh-error');
+  const code = head.fields.value('mesh-error');
   if (code === undefined || !Object.hasOwn(PROXY_ERRORS, code)) return undefined;
-  return { code: code as ProxyErrorCode, untouched: fieldValue(head.fields, 'mesh-retryable') === 'true' };
+  return { code: code as ProxyErrorCode, untouched: head.fields.value('mesh-retryable') === 'true' };
 }

@@ -1,4 +1,14 @@
-import { classifyField, FieldClass, type FieldList, isBlank, listMembers, withoutBlanks } from './fields.ts';
+import {
+  classifyField,
+  FieldClass,
+  type FieldList,
+  FieldTable,
+  type HeadFields,
+  isBlank,
+  listMembers,
+  withoutBlanks,
+} from './fields.ts';
+import { findHead } from './head-reader.ts';
 import { ProxyError } from './proxy-error.ts';
 
 /** How the end of a body is known (RFC 9112 §6.3). */
@@ -9,17 +19,13 @@ export type Framing =
   | { readonly kind: 'close' };
 
 export const NO_BODY: Framing = { kind: 'none' };
-const CHUNKED: Framing = { kind: 'chunked' };
+export const CHUNKED: Framing = { kind: 'chunked' };
 const UNTIL_CLOSE: Framing = { kind: 'close' };
 
 interface MessageHead {
   /** 0 or 1: the x of HTTP/1.x. */
   readonly minorVersion: number;
-  readonly fields: FieldList;
-  /** One class per field, in the fields' order. */
-  readonly classes: FieldClass[];
-  /** Members of `Connection`, lower-case. */
-  readonly connectionOptions: readonly string[];
+  readonly fields: HeadFields;
   /** Whether the sender means to keep the connection (RFC 9112 §9.3). */
   readonly keepAlive: boolean;
   readonly framing: Framing;
@@ -42,8 +48,16 @@ export interface RequestHead extends MessageHead {
 export interface ResponseHead extends MessageHead {
   readonly status: number;
   readonly reason: string;
+  /** Whether it says which protocol it switches to (RFC 9110 §7.8). */
+  readonly upgrades: boolean;
   /** `Keep-Alive: timeout=…` in seconds, if the server gave one. */
   readonly keepAliveTimeoutS: number | undefined;
+}
+
+/** A head that was read, and where in the bytes that it was found in its message goes on. */
+export interface FoundMessage<Head> {
+  readonly head: Head;
+  readonly bodyOffset: number;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -53,6 +67,9 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?
 const NO_OPTIONS: readonly string[] = [];
 /** Digits beyond which a length could lose precision as a double (2^53 has 16). */
 const MAX_LENGTH_DIGITS = 15;
+
+/** Each field of a head is looked for among them, so that many of both would cost their product. */
+const MAX_CONNECTION_OPTIONS = 100;
 
 /** What the field lines of one message say about the message itself, gathered while they are read. */
 class MessageFacts {
@@ -76,10 +93,17 @@ class MessageFacts {
     return fieldClass;
   }
 
+  get table(): FieldTable {
+    return new FieldTable(this.fields, this.classes, this.connectionOptions);
+  }
+
   #note(fieldClass: FieldClass, value: string): void {
     switch (fieldClass) {
       case FieldClass.connection:
         this.connectionOptions = [...this.connectionOptions, ...listMembers(value)];
+        if (this.connectionOptions.length > MAX_CONNECTION_OPTIONS) {
+          throw new ProxyError('head_too_large', `Connection has over ${MAX_CONNECTION_OPTIONS} members`);
+        }
         break;
       case FieldClass.host:
         if (this.host !== undefined) throw new ProxyError('bad_authority', 'the request has more than one Host field');
@@ -93,7 +117,7 @@ class MessageFacts {
         this.transferEncoding = this.transferEncoding === undefined ? value : `${this.transferEncoding},${value}`;
         break;
       case FieldClass.expect:
-        this.expect = value;
+        this.expect = this.expect === undefined ? value : `${this.expect}, ${value}`;
         break;
       case FieldClass.te:
         this.te = value;
@@ -110,6 +134,22 @@ class MessageFacts {
       default:
     }
   }
+}
+
+/** Reads a request head from `start` on; undefined while it is incomplete. Throws ProxyError as `findHead` (also of `seen`) and `parseRequestHead`. */
+export function readRequest(bytes: Buffer, start: number, seen = 0): FoundMessage<RequestHead> | undefined {
+  const found = findHead(bytes, start, seen);
+  return found && { head: parseRequestHead(found.text), bodyOffset: found.bodyOffset };
+}
+
+/** Reads a response head likewise. Throws ProxyError as `findHead` and `parseResponseHead`. */
+export function readResponse(
+  bytes: Buffer,
+  start: number,
+  requestMethod: string,
+): FoundMessage<ResponseHead> | undefined {
+  const found = findHead(bytes, start);
+  return found && { head: parseResponseHead(found.text, requestMethod), bodyOffset: found.bodyOffset };
 }
 
 /**
@@ -138,23 +178,26 @@ export function parseRequestHead(text: string): RequestHead {
   if (facts.expect !== undefined && facts.expect.toLowerCase() !== '100-continue') {
     throw new ProxyError('bad_expectation', `the expectation "${facts.expect}" is not known`);
   }
+  // A server ignores it there (RFC 9110 §10.1.1), and the next one would see it in an HTTP/1.1 request.
+  if (facts.expect !== undefined && minorVersion === 0) {
+    facts.classes[facts.classes.indexOf(FieldClass.expect)] = FieldClass.hopByHop;
+  }
   const framing = requestFraming(facts, minorVersion);
-  if (method === 'CONNECT' && framing !== NO_BODY) {
+  const bodiless = framing === NO_BODY || (framing.kind === 'length' && framing.length === 0);
+  if (method === 'CONNECT' && !bodiless) {
     throw new ProxyError('bad_request', 'a CONNECT request has no content (RFC 9110 §9.3.6)');
   }
   return {
     method,
     target,
     minorVersion,
-    fields: facts.fields,
-    classes: facts.classes,
-    connectionOptions: facts.connectionOptions,
+    fields: facts.table,
     keepAlive: keepsAlive(minorVersion, facts.connectionOptions),
     framing,
     host: facts.host,
     expectsContinue: facts.expect !== undefined && minorVersion === 1,
     acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
-    upgrade: minorVersion === 1 && framing === NO_BODY ? askedUpgrade(facts) : undefined,
+    upgrade: minorVersion === 1 && bodiless ? askedUpgrade(facts) : undefined,
     grpcTimeout: facts.grpcTimeout,
   };
 }
@@ -176,9 +219,8 @@ export function parseResponseHead(text: string, requestMethod: string): Response
       status,
       reason: match[3] ?? '',
       minorVersion,
-      fields: facts.fields,
-      classes: facts.classes,
-      connectionOptions: facts.connectionOptions,
+      fields: facts.table,
+      upgrades: facts.connectionOptions.includes('upgrade') && facts.upgrade !== undefined,
       keepAlive: keepsAlive(minorVersion, facts.connectionOptions) && !endsElsewhere(facts, status, minorVersion),
       framing: responseFraming(facts, status, requestMethod),
       keepAliveTimeoutS: keepAliveTimeout(facts.keepAlive),
@@ -246,7 +288,8 @@ function keepsAlive(minorVersion: number, options: readonly string[]): boolean {
   return minorVersion === 1 || options.includes('keep-alive');
 }
 
-function keepAliveTimeout(value: string | undefined): number | undefined {
+/** The seconds of a `Keep-Alive: timeout=…`; undefined where it has none. */
+export function keepAliveTimeout(value: string | undefined): number | undefined {
   const match = value === undefined ? null : /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value);
   return match === null ? undefined : Number(match[1]);
 }

@@ -33,6 +33,17 @@ export const PROXY_ERRORS = {
     retryable: false,
     advice: 'Send the request body without pauses of a minute.',
   },
+  send_timeout: {
+    status: 408,
+    retryable: false,
+    advice: 'Take the answer without pauses of minutes. No caller sees this text: the connection is reset.',
+  },
+  tunnel_idle: {
+    status: 408,
+    retryable: false,
+    advice:
+      'Send something through the tunnel (keep-alive, ping) within an hour; five minutes once a side has ended. It was closed without an answer.',
+  },
   not_implemented: {
     status: 501,
     retryable: false,

@@ -63,7 +63,7 @@ export function parseAuthority(text: string): Authority {
   if (bracketed !== null) {
     const address = bracketed[1] ?? '';
     if (!isIPv6(address) || address.includes('%')) throw badAuthority(text);
-    return { host: address.toLowerCase(), port: parsePort(bracketed[2], text), isAddress: true };
+    return { host: canonicalAddress(address), port: parsePort(bracketed[2], text), isAddress: true };
   }
   const colon = text.indexOf(':');
   const host = colon === -1 ? text : text.slice(0, colon);
@@ -72,6 +72,23 @@ export function parseAuthority(text: string): Authority {
   if (isIPv4(host)) return { host, port, isAddress: true };
   const lower = host.toLowerCase();
   return { host: lower.endsWith('.') ? lower.slice(0, -1) : lower, port, isAddress: false };
+}
+
+/**
+ * The one spelling of an IP address that others are compared with: IPv6 as in RFC 5952, and an IPv4 address that is mapped into
+ * IPv6 (RFC 4291 §2.5.5.2) as IPv4, since that is what a connection to it reaches. Anything else is given back as it is.
+ */
+export function canonicalAddress(address: string): string {
+  if (!isIPv6(address) || address.includes('%')) return address;
+  const short = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short);
+  return mapped === null ? short : dotted(mapped[1] as string, mapped[2] as string);
+}
+
+/** Two groups of an IPv6 address as the IPv4 address that they hold. */
+export function dotted(high: string, low: string): string {
+  const value = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
+  return value.flatMap((pair) => [pair >> 8, pair & 0xff]).join('.');
 }
 
 function parsePort(text: string | undefined, authority: string): number | undefined {

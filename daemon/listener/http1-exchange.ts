@@ -73,19 +73,23 @@ export class Http1Exchange implements Exchange {
     return this.#answerEnded;
   }
 
-  /** Takes bytes that arrived; gives the offset after this message. Throws ProxyError on malformed chunks. */
-  receive(bytes: Buffer, offset: number): number {
-    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece));
+  /**
+   * Takes bytes that arrived; gives the offset after this message. `lent`: they are overwritten afterwards. Throws ProxyError
+   * on malformed chunks.
+   */
+  receive(bytes: Buffer, offset: number, lent: boolean): number {
+    const end = this.#body.read(bytes, offset, (piece) => this.#takePiece(piece, lent));
     if (this.#body.done) this.#deliverEnd();
+    else this.#sink?.flush();
     return end;
   }
 
-  #takePiece(piece: Buffer): void {
+  #takePiece(piece: Buffer, lent: boolean): void {
     if (this.#answerEnded) return;
     if (this.#sink === undefined) {
-      this.#unread.push(piece);
+      this.#unread.push(lent ? Buffer.from(piece) : piece);
       this.#connection.socket.pause();
-    } else if (!this.#sink.write(piece)) {
+    } else if (!this.#sink.write(piece, lent)) {
       this.#connection.socket.pause();
     }
   }
@@ -96,7 +100,8 @@ export class Http1Exchange implements Exchange {
     if (waiting.length > 0) {
       this.#unread = [];
       let more = true;
-      for (const piece of waiting) more = sink.write(piece);
+      for (const piece of waiting) more = sink.write(piece, false);
+      if (!this.#body.done) sink.flush();
       if (more && !this.#body.done) this.#connection.socket.resume();
     }
     if (this.#body.done) this.#deliverEnd();
@@ -122,8 +127,10 @@ export class Http1Exchange implements Exchange {
     this.#answered = true;
     const { request } = this;
     let head = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${answer.fieldLines}`;
-    // A body that the caller is still sending could not be told from its next request.
-    this.#reusable &&= request.keepAlive && this.#connection.persistent && this.#body.done;
+    // A body that the caller is still sending could not be told from its next request, nor could what it sends into a tunnel
+    // that it takes for granted (RFC 9931: who rejects a CONNECT closes).
+    this.#reusable &&=
+      request.keepAlive && this.#connection.persistent && this.#body.done && request.method !== 'CONNECT';
     if (answer.framing.kind === 'length') {
       head += `Content-Length: ${answer.framing.length}\r\n`;
     } else if (answer.framing.kind === 'none') {

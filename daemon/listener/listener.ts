@@ -46,8 +46,9 @@ export class Listener implements ConnectionHost {
     const { tls } = options;
     const front = tls === undefined ? undefined : new TlsFront(tls, (socket, node) => this.#accept(socket, node));
     this.#tls = front;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-      front === undefined ? this.#accept(socket, undefined) : front.take(socket),
+    this.#server = createServer(
+      { allowHalfOpen: true, noDelay: true, pauseOnConnect: front === undefined },
+      (socket) => (front === undefined ? this.#accept(socket, undefined) : front.take(socket)),
     );
   }
 

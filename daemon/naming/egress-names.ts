@@ -44,7 +44,7 @@ export class EgressNames {
 
   async #lookUp(key: string, host: string, port: number): Promise<EgressBinding> {
     const { guard, parentProxy } = this.#options;
-    const refusal = guard.refusesName(host) ?? (isIP(host) === 0 ? undefined : guard.refusesAddress(host, host));
+    const refusal = guard.refusesName(host) ?? (isIP(host) === 0 ? undefined : guard.refusesAddress(host, host, port));
     if (refusal !== undefined) throw new ProxyError('egress_refused', `"${host}": ${refusal}`);
     if (parentProxy !== undefined) {
       // What a name resolves to is the parent's to find out: its own rules guard what it can reach.
@@ -52,7 +52,7 @@ export class EgressNames {
       return egressBinding('egress/parent', addresses, parentProxy.port, true);
     }
     const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
-    const refusals = addresses.map((address) => guard.refusesAddress(host, address));
+    const refusals = addresses.map((address) => guard.refusesAddress(host, address, port));
     const open = addresses.filter((_, i) => refusals[i] === undefined);
     if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
     return egressBinding(key, open, port, false);

@@ -36,6 +36,9 @@ export function choosePort(service: Service, port: number | undefined): PortChoi
   );
 }
 
+/** Whether a port of an address is one of a node's own, which no name in the cluster opens unless a Service declares it. */
+export type ReservedPorts = (address: string, port: number) => boolean;
+
 /** A Service's port as a live name over the cluster's state. */
 class ServiceBinding implements Binding {
   readonly key: string;
@@ -45,10 +48,11 @@ class ServiceBinding implements Binding {
   readonly #state: ClusterState;
   readonly #port: PortChoice;
   readonly #hostname: string | undefined;
+  readonly #reserved: ReservedPorts;
   #seenVersion = -1;
   #endpoints: readonly Endpoint[] = [];
 
-  constructor(key: string, name: ServiceName, port: PortChoice, state: ClusterState) {
+  constructor(key: string, name: ServiceName, port: PortChoice, state: ClusterState, reserved: ReservedPorts) {
     this.key = key;
     this.namespace = name.namespace;
     this.service = name.service;
@@ -56,6 +60,7 @@ class ServiceBinding implements Binding {
     this.#port = port;
     this.#hostname = name.hostname;
     this.#state = state;
+    this.#reserved = reserved;
   }
 
   get version(): number {
@@ -67,7 +72,9 @@ class ServiceBinding implements Binding {
     const version = entry?.version ?? 0;
     if (version !== this.#seenVersion) {
       this.#seenVersion = version;
-      this.#endpoints = entry?.endpoints(this.#port, this.#hostname, this.#state.readinessDoubted) ?? [];
+      const all = entry?.endpoints(this.#port, this.#hostname, this.#state.readinessDoubted) ?? [];
+      // A port that the Service does not declare may be its node's, where a pod is on the host's network.
+      this.#endpoints = this.#port.kind === 'named' ? all : all.filter(({ ip, port }) => !this.#reserved(ip, port));
     }
     return this.#endpoints;
   }
@@ -77,11 +84,13 @@ class ServiceBinding implements Binding {
 export class KubernetesNamer implements Namer {
   readonly #state: ClusterState;
   readonly #clusterDomain: string;
+  readonly #reserved: ReservedPorts;
   readonly #bindings = new Map<string, ServiceBinding>();
 
-  constructor(state: ClusterState, clusterDomain: string) {
+  constructor(state: ClusterState, clusterDomain: string, reserved: ReservedPorts) {
     this.#state = state;
     this.#clusterDomain = clusterDomain;
+    this.#reserved = reserved;
   }
 
   get version(): number {
@@ -108,7 +117,7 @@ export class KubernetesNamer implements Namer {
     const service = this.#state.serviceByClusterIp(host)?.service;
     if (service !== undefined) return this.#nameService(service, port, undefined);
     const owner = this.#state.addressOwner(host) ?? this.#localOwner(host);
-    if (owner === undefined) return undefined;
+    if (owner === undefined || this.#reserved(host, port ?? HTTP_PORT)) return undefined;
     return { kind: 'binding', binding: addressBinding(host, port ?? HTTP_PORT, owner) };
   }
 
@@ -132,7 +141,7 @@ export class KubernetesNamer implements Namer {
     const key = `${name.namespace}/${name.service}:${portText}${pod}`;
     const known = this.#bindings.get(key);
     if (known !== undefined) return known;
-    const binding = new ServiceBinding(key, name, port, this.#state);
+    const binding = new ServiceBinding(key, name, port, this.#state, this.#reserved);
     if (this.#bindings.size >= MAX_BINDINGS) {
       const [oldest] = this.#bindings.keys();
       if (oldest !== undefined) this.#bindings.delete(oldest);

@@ -1,4 +1,3 @@
-import { fieldValue } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 
@@ -19,7 +18,7 @@ export interface AskedDeadline {
  * that cannot be read.
  */
 export function askedDeadline(request: RequestHead, peer: boolean): AskedDeadline | undefined {
-  const mesh = peer ? fieldValue(request.fields, 'mesh-deadline-ms') : undefined;
+  const mesh = peer ? request.fields.value('mesh-deadline-ms') : undefined;
   const meshMs = mesh !== undefined && /^\d{1,15}$/.test(mesh) ? Number(mesh) : Number.POSITIVE_INFINITY;
   if (request.grpcTimeout !== undefined) {
     return { leftMs: Math.min(meshMs, parseGrpcTimeout(request.grpcTimeout)), byGrpc: true };

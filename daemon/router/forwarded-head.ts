@@ -1,4 +1,4 @@
-import { FieldClass, type FieldFilter, forwardedFieldLines, listMembers } from '../http/fields.ts';
+import { FieldClass, type FieldFilter, listMembers } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { RequestTarget } from '../http/request-target.ts';
@@ -24,8 +24,8 @@ export function forwardedHead(
 ): string {
   const start = `${request.method} ${target.path} HTTP/1.1\r\nHost: ${target.authority}\r\n`;
   const maxForwards = decrementedMaxForwards(request);
-  const classes = maxForwards === undefined ? request.classes : withoutMaxForwards(request.classes);
-  const passed = forwardedFieldLines(start, request.fields, classes, request.connectionOptions, filter);
+  const replaced = maxForwards === undefined ? undefined : FieldClass.maxForwards;
+  const passed = request.fields.forwardedLines(start, filter, replaced);
   const head = maxForwards === undefined ? passed : passed + maxForwards;
   const via = `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
   return request.upgrade === undefined && !request.acceptsTrailers ? via : via + ownHopLines(request);
@@ -38,17 +38,11 @@ function ownHopLines({ upgrade, acceptsTrailers }: RequestHead): string {
   return `Connection: Upgrade${acceptsTrailers ? ', TE' : ''}\r\nUpgrade: ${upgrade}\r\n${te}`;
 }
 
-function withoutMaxForwards(classes: readonly FieldClass[]): FieldClass[] {
-  return classes.map((one) => (one === FieldClass.maxForwards ? FieldClass.hopByHop : one));
-}
-
 /** Throws ProxyError loop where `Via` shows that the request has been here too often (RFC 9110 §7.6.3). */
 export function refuseLoop(request: RequestHead, pseudonym: string): void {
   let passages = 0;
-  request.classes.forEach((fieldClass, i) => {
-    if (fieldClass !== FieldClass.via) return;
-    const entries = listMembers(request.fields[2 * i + 1] as string);
-    passages += entries.filter((entry) => entry.split(/\s+/)[1] === pseudonym).length;
-  });
+  for (const value of request.fields.via) {
+    passages += listMembers(value).filter((entry) => entry.split(/\s+/)[1] === pseudonym).length;
+  }
   if (passages >= MAX_PASSAGES) throw new ProxyError('loop', `the request has passed ${pseudonym} ${passages} times`);
 }

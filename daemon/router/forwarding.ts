@@ -9,7 +9,7 @@ import type {
   ResponseSink,
   UpstreamFailure,
 } from '../http/exchange.ts';
-import { type FieldList, fieldValue, forwardedFieldLines } from '../http/fields.ts';
+import type { FieldList } from '../http/fields.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -85,15 +85,19 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   // The request's body.
 
-  write(piece: Buffer): boolean {
+  write(piece: Buffer, lent: boolean): boolean {
     const connection = this.#connection;
-    const more = this.#body.add(piece, connection !== undefined);
-    return connection === undefined ? more : connection.write(piece);
+    const own = this.#body.add(piece, connection !== undefined, lent);
+    return connection === undefined ? !this.#body.full : connection.write(own);
   }
 
   end(trailers: FieldList): void {
     this.#body.end(trailers);
     this.#connection?.end(trailers);
+  }
+
+  flush(): void {
+    this.#connection?.flush();
   }
 
   onUpstreamWritable(): void {
@@ -135,14 +139,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       reason: head.reason,
       fieldLines: this.#answerLines(head),
       framing: head.framing,
-      statedLength: bodiless && head.status !== 204 ? fieldValue(head.fields, 'content-length') : undefined,
+      statedLength: bodiless && head.status !== 204 ? head.fields.value('content-length') : undefined,
     });
   }
 
   #answerLines(head: ResponseHead): string {
     const { answerFilter } = this.#hop as Hop;
-    const passed = forwardedFieldLines('', head.fields, head.classes, head.connectionOptions, answerFilter);
-    return passed + this.#rules.answerLines; // Via names its hops in their order (RFC 9110 §7.6.3)
+    return head.fields.forwardedLines('', answerFilter) + this.#rules.answerLines; // Via names its hops in their order (RFC 9110 §7.6.3)
   }
 
   onAnswerData(piece: Buffer): boolean {

@@ -1,6 +1,6 @@
 import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { Caller, Exchange } from '../http/exchange.ts';
-import { type FieldFilter, fieldValue } from '../http/fields.ts';
+import type { FieldFilter } from '../http/fields.ts';
 import { meshErrorLines } from '../http/mesh-errors.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
@@ -117,8 +117,8 @@ export class IncomingRouter {
    */
   #pickedPod(exchange: Exchange, peer: boolean): Route | undefined {
     const { fields } = exchange.request;
-    const address = fieldValue(fields, 'mesh-endpoint');
-    const name = fieldValue(fields, 'mesh-service');
+    const address = fields.value('mesh-endpoint');
+    const name = fields.value('mesh-service');
     if (address === undefined || name === undefined) return undefined;
     const key = `${peer ? 'peer' : 'other'} ${address} ${name}`;
     let picked = this.#picked.get(key);

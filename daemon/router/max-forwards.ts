@@ -1,5 +1,5 @@
 import type { Exchange } from '../http/exchange.ts';
-import { FieldClass, fieldValue } from '../http/fields.ts';
+import { FieldClass } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 
 /** Only these two methods count their hops (RFC 9110 §7.6.2); anywhere else the field means nothing and travels on. */
@@ -8,7 +8,7 @@ function countsHops(method: string): boolean {
 }
 
 function hopsLeft(request: RequestHead): number | undefined {
-  const value = fieldValue(request.fields, 'max-forwards');
+  const value = request.fields.value('max-forwards');
   return value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : undefined;
 }
 
@@ -35,9 +35,10 @@ export function decrementedMaxForwards(request: RequestHead): string | undefined
 
 function receivedHead(request: RequestHead): string {
   let text = `${request.method} ${request.target} HTTP/1.${request.minorVersion}\r\n`;
-  request.classes.forEach((fieldClass, i) => {
+  const { list, classes } = request.fields;
+  classes.forEach((fieldClass, i) => {
     const secret = fieldClass === FieldClass.protected || fieldClass === FieldClass.proxyAuthorization;
-    if (!secret && fieldClass !== FieldClass.mesh) text += `${request.fields[2 * i]}: ${request.fields[2 * i + 1]}\r\n`;
+    if (!secret && fieldClass !== FieldClass.mesh) text += `${list[2 * i]}: ${list[2 * i + 1]}\r\n`;
   });
   return `${text}\r\n`;
 }

@@ -1,5 +1,5 @@
 import type { Exchange } from '../http/exchange.ts';
-import { type FieldFilter, fieldValue } from '../http/fields.ts';
+import type { FieldFilter } from '../http/fields.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { type RequestTarget, splitRequestTarget } from '../http/request-target.ts';
 import type { EgressBinding, EgressNames } from '../naming/egress-names.ts';
@@ -71,7 +71,7 @@ export class OutgoingRouter {
 
   #route(exchange: Exchange, caller: KnownCaller): void {
     const { request } = exchange;
-    const namespace = caller.namespace ?? namespaceOfProxyUser(fieldValue(request.fields, 'proxy-authorization'));
+    const namespace = caller.namespace ?? namespaceOfProxyUser(request.fields.value('proxy-authorization'));
     const { authority, path } = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, this.#options.pseudonym);
     if (answeredAsLastHop(exchange)) return;

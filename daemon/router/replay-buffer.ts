@@ -1,32 +1,48 @@
+import type { BodyPiece } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 
 /** Bodies up to this size are kept for a further attempt (linkerd2's limit). */
 export const REPLAY_BYTES = 64 * 1024;
+/** Up to this size a piece is kept and sent as text: cheaper than a buffer of its own, and it leaves with its head. */
+const TEXT_BYTES = 8 * 1024;
 
 /** What has come of a request's body, for a further attempt. */
 export class ReplayBuffer {
-  /** Undefined once it is too large or nothing will be sent again. */
-  #pieces: Buffer[] | undefined = [];
+  #pieces: BodyPiece[] | undefined;
+  /** It is too large, or nothing will be sent again. */
+  #forgotten = false;
   #bytes = 0;
   #trailers: FieldList | undefined;
 
   /** Whether the whole body so far is at hand. */
   get replayable(): boolean {
-    return this.#pieces !== undefined;
+    return !this.#forgotten;
   }
 
   get ended(): boolean {
     return this.#trailers !== undefined;
   }
 
-  /** `sent`: the piece goes out at the same time; else it must be kept whatever its size. Gives false when no more should come. */
-  add(piece: Buffer, sent: boolean): boolean {
-    if (this.#pieces !== undefined) {
-      this.#bytes += piece.length;
-      if (this.#bytes > REPLAY_BYTES && sent) this.#pieces = undefined;
-      else this.#pieces.push(piece);
+  /** Whether no more should come for now. */
+  get full(): boolean {
+    return this.#bytes >= REPLAY_BYTES;
+  }
+
+  /**
+   * Keeps a piece as long as the body may be sent again; `sent`: it goes out at the same time, else it is kept whatever its
+   * size. `lent`: it is overwritten afterwards. Gives what to send.
+   */
+  add(piece: Buffer, sent: boolean, lent: boolean): BodyPiece {
+    const own = piece.length <= TEXT_BYTES ? piece.toString('latin1') : lent ? Buffer.from(piece) : piece;
+    this.#bytes += piece.length;
+    if (this.#forgotten) return own;
+    if (this.#bytes > REPLAY_BYTES && sent) {
+      this.forget();
+    } else {
+      this.#pieces ??= [];
+      this.#pieces.push(own);
     }
-    return this.#bytes < REPLAY_BYTES;
+    return own;
   }
 
   end(trailers: FieldList): void {
@@ -35,11 +51,12 @@ export class ReplayBuffer {
 
   /** The answer has begun: nothing will be sent again. */
   forget(): void {
+    this.#forgotten = true;
     this.#pieces = undefined;
   }
 
   /** Sends all of it so far. */
-  replay(into: { write(piece: Buffer): boolean; end(trailers: FieldList): void; flush(): void }): void {
+  replay(into: { write(piece: BodyPiece): boolean; end(trailers: FieldList): void; flush(): void }): void {
     for (const piece of this.#pieces ?? []) into.write(piece);
     if (this.#trailers === undefined) into.flush();
     else into.end(this.#trailers);

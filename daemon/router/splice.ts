@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net';
 import type { OpenedTunnel } from '../http/exchange.ts';
 
+/** Once one side is gone, the other may be this long without taking what still waits for it. */
+const LAST_BYTES_TIMEOUT_MS = 300_000;
+
 /**
  * Joins two connections into one: bytes and half-closes pass both ways, each as fast as the other side takes them; when one
  * is gone, so is the other. `onEnded` is called once, when both are.
@@ -25,16 +28,22 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
   from.on('end', () => to.end());
   from.on('close', (broken: boolean) => {
     if (broken) to.resetAndDestroy();
-    else to.destroySoon();
+    else letGo(to);
     onClosed();
   });
   if (early !== undefined) to.write(early);
   if (from.destroyed) {
-    to.destroySoon();
+    letGo(to);
     onClosed();
   } else if (from.readableEnded) {
     to.end();
   } else {
     from.resume();
   }
+}
+
+/** Closes a connection once it has taken what waits for it. */
+function letGo(socket: Socket): void {
+  socket.destroySoon();
+  if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => socket.resetAndDestroy());
 }

@@ -1,5 +1,4 @@
 import type { CallerTunnel, Exchange, OpenedTunnel } from '../http/exchange.ts';
-import { fieldValue } from '../http/fields.ts';
 import { beginsRequest } from '../http/first-bytes.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { splice } from './splice.ts';
@@ -18,7 +17,7 @@ export interface UpstreamTunnel {
 /** Answers an exchange with the tunnel that was opened for it upstream, and joins the two. */
 export function openTunnel(exchange: Exchange, { head, lines, upstream, inspect, onEnded }: UpstreamTunnel): void {
   const { method, upgrade } = exchange.request;
-  const protocol = `Connection: Upgrade\r\nUpgrade: ${fieldValue(head.fields, 'upgrade') ?? upgrade}\r\n`;
+  const protocol = `Connection: Upgrade\r\nUpgrade: ${head.fields.value('upgrade') ?? upgrade}\r\n`;
   const caller = exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
   if (method === 'CONNECT' && inspect) openByFirstBytes(caller, upstream, onEnded);
   else splice(caller, upstream, onEnded);

@@ -28,12 +28,17 @@ export async function startDaemon(
     readonly port: number;
     readonly adminPort: number;
     readonly webPort: number;
+    /** Further names, and the ports that they stand for. */
+    readonly names?: Readonly<Record<string, readonly number[]>>;
+    readonly nodeArgs?: readonly string[];
   },
 ): Promise<number> {
   const { router, port, adminPort, webPort } = place;
   const own = join(place.dir, `daemon-${port}`);
   mkdirSync(join(own, 'disco'), { recursive: true });
-  writeFileSync(join(own, 'disco/web'), `127.0.0.1 ${webPort}\n`);
+  for (const [name, ports] of Object.entries({ web: [webPort], ...place.names })) {
+    writeFileSync(join(own, 'disco', name), ports.map((one) => `127.0.0.1 ${one}\n`).join(''));
+  }
   const config = join(own, 'daemon.yaml');
   writeFileSync(
     config,
@@ -43,5 +48,6 @@ routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}]}]
 `,
   );
   const env = { NODE_NAME: `node-${port}` };
-  return processes.listening(processes.start(process.execPath, [main, config], { cpu: PROXY_CPU, env }), port);
+  const args = [...(place.nodeArgs ?? []), main, config];
+  return processes.listening(processes.start(process.execPath, args, { cpu: PROXY_CPU, env }), port);
 }

@@ -1,9 +1,9 @@
 /**
  * `npm run bench`: what a proxied request costs, in CPU time of the proxy's processes, through the daemon as shipped and
- * through others, on the same machine in the same run; writes docs/bench. `npm run bench -- --quick` takes a few cases, less
- * than a minute, and writes nothing. `npm run bench -- --against <folder>` compares with the daemon of another working tree alone, for before
- * and after. `npm run bench -- memory` measures memory,
- * `npm run bench -- webhook` the webhook.
+ * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
+ * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
+ * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
+ * a review takes.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
 import { type Circumstances, comparison, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
+import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWebhook } from './webhook.ts';
@@ -26,9 +27,15 @@ const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patie
 const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
 const QUICK_CASES = ['get-64', 'get-16k', 'paced-64'];
 const ROOT = join(import.meta.dirname, '../..');
+const OUT = join(ROOT, 'docs/bench');
 
 const { values, positionals } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, against: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    against: { type: 'string' },
+    minutes: { type: 'string', default: '60' },
+    rps: { type: 'string', default: '1000' },
+  },
   allowPositionals: true,
 });
 const dir = mkdtempSync(join(tmpdir(), 'nodemesh-bench-'));
@@ -38,6 +45,7 @@ try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
   else if (positionals.includes('webhook')) await webhook();
+  else if (positionals.includes('soak')) await soakLong();
   else await speed();
 } finally {
   await processes.stop();
@@ -52,6 +60,18 @@ async function webhook(): Promise<void> {
   for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
 }
 
+async function soakLong(): Promise<void> {
+  const result = await soak(processes, dir, ROOT, {
+    minutes: Number(values.minutes),
+    requestsPerSecond: Number(values.rps),
+    onSample: ({ atS, fds, heapMb, rssMb }) =>
+      print(`${atS} s: ${fds} open files, heap ${heapMb.toFixed(1)} MB, RSS ${rssMb.toFixed(1)} MB`),
+  });
+  for (const [kind, { done, wrong }] of Object.entries(result.requests)) print(`${kind}: ${done}, wrong: ${wrong}`);
+  for (const one of result.verdicts) print(verdictLine(one));
+  writeJson('soak.json', result);
+}
+
 async function speed(): Promise<void> {
   const { subjects, missing } =
     values.against === undefined
@@ -61,7 +81,7 @@ async function speed(): Promise<void> {
   const cases = values.quick ? CASES.filter((one) => QUICK_CASES.includes(one.name)) : CASES;
   const options = values.quick ? QUICK : values.against === undefined ? FULL : AGAINST;
   const [loadBefore = 0] = loadavg();
-  const { series, repeated, disturbed } = await runRounds(
+  const { series, failed, repeated, disturbed } = await runRounds(
     startGenerator(processes),
     cases,
     subjects,
@@ -89,15 +109,19 @@ async function speed(): Promise<void> {
     `load average ${where.loadBefore.toFixed(2)} before, ${where.loadAfter.toFixed(2)} after; of ${where.samples} samples ` +
       `${repeated} repeated and ${disturbed} kept though other programs ran\n`,
   );
+  for (const line of failed) print(`left out: ${line}`);
   print(tables(series));
   if (values.against !== undefined) print(comparison(series));
   const checked = verdicts(series);
   for (const verdict of checked) print(verdictLine(verdict));
   if (values.against !== undefined || values.quick) return;
-  const out = join(ROOT, 'docs/bench');
-  mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, 'results.json'), `${JSON.stringify(results(series, checked, where), null, 2)}\n`);
-  writeFileSync(join(out, 'cpu-per-request.svg'), chart(series, where));
+  writeJson('results.json', results(series, checked, where));
+  writeFileSync(join(OUT, 'cpu-per-request.svg'), chart(series, where));
+}
+
+function writeJson(name: string, content: unknown): void {
+  mkdirSync(OUT, { recursive: true });
+  writeFileSync(join(OUT, name), `${JSON.stringify(content, null, 2)}\n`);
 }
 
 /** What programs other than these have used so far. */

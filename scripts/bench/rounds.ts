@@ -33,6 +33,8 @@ export interface RoundOptions {
 
 export interface Measured {
   readonly series: readonly Series[];
+  /** What others could not do, one line a case; left out of `series`. */
+  readonly failed: readonly string[];
   /** Samples that were taken again, and those that had to be kept although others used the machine meanwhile. */
   readonly repeated: number;
   readonly disturbed: number;
@@ -54,7 +56,16 @@ export async function runRounds(
   foreignCpuUs: () => number,
 ): Promise<Measured> {
   const series = cases.flatMap((one) => subjects.map((subject) => ({ case: one, subject, samples: [] as Sample[] })));
-  for (const { case: one, subject } of series) await measure(generator, one, subject, options.warmUpSeconds);
+  const failed: string[] = [];
+  for (const entry of [...series]) {
+    try {
+      await measure(generator, entry.case, entry.subject, options.warmUpSeconds);
+    } catch (error) {
+      if (entry.subject.own) throw error;
+      series.splice(series.indexOf(entry), 1);
+      failed.push(error instanceof Error ? error.message : String(error));
+    }
+  }
   let patienceMs = options.patienceSeconds * 1_000;
   let repeated = 0;
   let disturbed = 0;
@@ -81,7 +92,7 @@ export async function runRounds(
       }
     }
   }
-  return { series, repeated, disturbed };
+  return { series, failed, repeated, disturbed };
 }
 
 /** The median of one column. */

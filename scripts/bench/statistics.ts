@@ -10,3 +10,11 @@ export function median(numbers: readonly number[]): number {
   const upper = ascending[middle] ?? Number.NaN;
   return ascending.length % 2 === 1 ? upper : (upper + (ascending[middle - 1] ?? Number.NaN)) / 2;
 }
+
+/** By how much y rises with each 1 of x, as least squares have it; 0 of fewer than two points. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (read: 0 | 1) => points.reduce((sum, point) => sum + point[read], 0) / points.length;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  return spread === 0 ? 0 : points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
+}

@@ -6,6 +6,8 @@ import { freePorts, LOAD_CPU, PROXY_CPU, type Processes } from './processes.ts';
 /** Something that the same requests are sent through. */
 export interface Subject {
   readonly name: string;
+  /** Must not fail; others are left out where they do. */
+  readonly own?: boolean;
   readonly port: number;
   /** Of the processes that the request passes; none for the way without a proxy. */
   readonly pids: readonly number[];
@@ -71,6 +73,7 @@ export async function startUpstreamAnd(
 
 const BASELINES = [
   ['node', 'node:http + Agent'],
+  ['undici', 'node:http + undici'],
   ['http-proxy', 'http-proxy'],
 ] as const;
 
@@ -84,7 +87,7 @@ async function startUpstream(processes: Processes): Promise<number> {
 async function oneHop(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
   const [port = 0, adminPort = 0] = await freePorts(2);
   const pid = await startDaemon(processes, main, { dir, router: 'outgoing', port, adminPort, webPort });
-  return { name: ONE_HOP, port, pids: [pid] };
+  return { name: ONE_HOP, own: true, port, pids: [pid] };
 }
 
 async function twoHops(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
@@ -92,5 +95,5 @@ async function twoHops(processes: Processes, dir: string, main: string, webPort:
   const incoming = { dir, router: 'incoming', port: second, adminPort: secondAdmin, webPort } as const;
   const outgoing = { dir, router: 'outgoing', port, adminPort, webPort: second } as const;
   const pids = [await startDaemon(processes, main, incoming), await startDaemon(processes, main, outgoing)];
-  return { name: TWO_HOPS, port, pids };
+  return { name: TWO_HOPS, own: true, port, pids };
 }

@@ -18,6 +18,8 @@ import { mutateReview } from '../support/review-mutations.ts';
 
 const NAME = 'nodemesh-webhook.nodemesh.svc';
 const CONNECTIONS = 8;
+/** A review takes as long as so many messages of the codec's fuzzing. */
+const REVIEW_COST = 10;
 /** What a heap of this process comes and goes by. */
 const HEAP_NOISE_BYTES = 8 * 1024 * 1024;
 
@@ -106,8 +108,11 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-test('any JSON gets an answer: allowed, echoed, with a patch that applies, or 400; and none leaves anything behind', async () => {
-  const { seed, count } = fuzzPlan(3_000);
+test('any JSON gets an answer: allowed, echoed, with a patch that applies, or 400; and none leaves anything behind', async (t) => {
+  const plan = fuzzPlan(30_000);
+  const seed = plan.seed;
+  const count = Math.ceil(plan.count / REVIEW_COST);
+  t.diagnostic(`NODEMESH_FUZZ_SEED=${seed} NODEMESH_FUZZ_COUNT=${plan.count}`);
   let next = 0;
   let answered = 0;
   const until = async (end: number) => {

@@ -38,8 +38,9 @@ function judge(text: string, node: NodeRequestReader, seed: number): string | un
   return disagreement(ours, node.read(bytes), EXCEPT);
 }
 
-test('of mutated requests we take none that node:http refuses, and frame none differently', async () => {
+test('of mutated requests we take none that node:http refuses, and frame none differently', async (t) => {
   const { seed, count } = fuzzPlan(100_000);
+  t.diagnostic(`NODEMESH_FUZZ_SEED=${seed} NODEMESH_FUZZ_COUNT=${count}`);
   const node = new NodeRequestReader();
   for (let i = 0; i < count; i += 1) {
     const random = seededRandom(seed + i);

@@ -58,8 +58,9 @@ function judge({ seed, kind, text, ends }: Case, node: NodeCall): string | undef
   return disagreement(ours, node.read(bytes, ends), EXCEPT);
 }
 
-test('of mutated responses we take none that node:http refuses, and frame none differently', async () => {
+test('of mutated responses we take none that node:http refuses, and frame none differently', async (t) => {
   const { seed, count } = fuzzPlan(80_000);
+  t.diagnostic(`NODEMESH_FUZZ_SEED=${seed} NODEMESH_FUZZ_COUNT=${count}`);
   for (let start = 0; start < count; start += TURN) {
     const cases = Array.from({ length: Math.min(TURN, count - start) }, (_, i) => makeCase(seed + start + i));
     const calls = await nodeCalls(cases.map(({ kind }) => kind));

@@ -4,13 +4,13 @@ import { type MeshPath, MeshPaths } from '../support/mesh-paths.ts';
 import { sendRaw, splitAnswers } from '../support/raw-http.ts';
 import { REFUSED_REQUESTS } from '../support/verdicts.ts';
 
-describe('requests that RFC 9112 forbids', () => {
+function suite(net: string, tls: 'off' | 'required'): void {
   let web: MeshPaths;
   /** What has reached the application. */
   let reached = '';
 
   before(async () => {
-    web = await MeshPaths.start('127.68');
+    web = await MeshPaths.start(net, tls);
     web.play((socket) =>
       socket.on('data', (bytes: Buffer) => {
         reached += bytes.toString('latin1');
@@ -46,4 +46,7 @@ describe('requests that RFC 9112 forbids', () => {
       assert.equal(reached, '');
     }
   });
-});
+}
+
+describe('requests that RFC 9112 forbids', () => suite('127.68', 'off'));
+describe('requests that RFC 9112 forbids, with TLS between daemons', () => suite('127.73', 'required'));

@@ -41,11 +41,11 @@ async function seenBy({ target, dress }: MeshPath, request: string): Promise<{ w
   return { wire, reset };
 }
 
-describe('answers', () => {
+function suite(net: string, tls: 'off' | 'required'): void {
   let web: MeshPaths;
 
   before(async () => {
-    web = await MeshPaths.start('127.70');
+    web = await MeshPaths.start(net, tls);
   });
   after(() => web.stop());
 
@@ -221,4 +221,7 @@ describe('answers', () => {
       }
     });
   }
-});
+}
+
+describe('answers', () => suite('127.70', 'off'));
+describe('answers, with TLS between daemons', () => suite('127.75', 'required'));

@@ -84,6 +84,7 @@ describe('a body that stalls', () => {
         if (waiting !== undefined && count >= waiting.bytes) waiting.resolve();
         return held.takesMore;
       },
+      flush() {},
       end() {},
     });
     return held;
@@ -185,6 +186,144 @@ describe('a body that stalls', () => {
   });
 });
 
+describe('an answer that is not taken', () => {
+  const MORE_THAN_KERNELS_HOLD = Buffer.alloc(64 * 1024 * 1024);
+  const LIMIT = 5 * MINUTE;
+  const server = createServer({ allowHalfOpen: true });
+
+  before(async () => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+  after(() => server.close());
+
+  interface Untaken {
+    readonly caller: Socket;
+    readonly connection: Http1ServerConnection;
+    readonly exchange: Exchange;
+    readonly refused: string[];
+    readonly released: Promise<void>;
+    readonly gone: Promise<void>;
+    /** Settles when the caller has taken all that was written. */
+    taken(): Promise<void>;
+  }
+
+  /** A request whose answer of `length` bytes has begun, to a caller that does not read. */
+  async function begin(length: number): Promise<Untaken> {
+    const refused: string[] = [];
+    const [gone, released, arrived] = [
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<Exchange>(),
+    ];
+    let onTaken = () => {};
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    const caller = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    caller.on('error', () => {});
+    caller.write('GET http://web/ HTTP/1.1\r\nHost: web\r\n\r\n');
+    const [socket] = await accepted;
+    const connection = new Http1ServerConnection(socket, CALLER, {
+      ...HOST,
+      release: () => released.resolve(),
+      onRefused: ({ code }) => refused.push(code),
+      handle(exchange) {
+        exchange.watcher = { onCallerGone: gone.resolve, onCallerWritable: () => onTaken() };
+        exchange.readBody({ write: () => true, flush() {}, end() {} });
+        arrived.resolve(exchange);
+      },
+    });
+    const exchange = await arrived.promise;
+    exchange.respond({ status: 200, reason: 'OK', fieldLines: '', framing: { kind: 'length', length } });
+    assert.equal(exchange.writeBody(MORE_THAN_KERNELS_HOLD), false);
+    const taken = () =>
+      new Promise<void>((resolve) => {
+        onTaken = resolve;
+      });
+    return { caller, connection, exchange, refused, released: released.promise, gone: gone.promise, taken };
+  }
+
+  /** How a caller that reads again sees its connection end, and after how many bytes. */
+  async function endOf(caller: Socket): Promise<[number, string | undefined]> {
+    const failed = once(caller, 'error') as Promise<[NodeJS.ErrnoException]>;
+    let received = 0;
+    caller.on('data', (piece: Buffer) => {
+      received += piece.length;
+    });
+    return [received, (await failed)[0].code];
+  }
+
+  test('after five minutes the connection is reset, the request cancelled and its place given back', async () => {
+    const { caller, connection, refused, gone, released } = await begin(2 * MORE_THAN_KERNELS_HOLD.length);
+    connection.sweep(1_000);
+    connection.sweep(1_000 + LIMIT);
+    assert.deepEqual(refused, []);
+    connection.sweep(1_001 + LIMIT);
+    await gone;
+    await released;
+    connection.sweep(2 * LIMIT + 2_000);
+    assert.deepEqual(refused, ['send_timeout']);
+    const [received, code] = await endOf(caller);
+    assert.equal(code, 'ECONNRESET');
+    assert.ok(received < MORE_THAN_KERNELS_HOLD.length);
+  });
+
+  test('also where all of it has been handed over, and the connection only waits to be closed', async () => {
+    const { caller, connection, exchange, refused } = await begin(MORE_THAN_KERNELS_HOLD.length);
+    caller.end();
+    exchange.endBody([]);
+    connection.drain();
+    connection.sweep(0);
+    connection.sweep(LIMIT + 1);
+    assert.deepEqual(refused, ['send_timeout']);
+    assert.equal((await endOf(caller))[1], 'ECONNRESET');
+  });
+
+  test('each piece that is taken starts the time anew', async () => {
+    const { caller, connection, exchange, refused, taken } = await begin(3 * MORE_THAN_KERNELS_HOLD.length);
+    connection.sweep(0);
+    const first = taken();
+    caller.resume();
+    await first;
+    caller.pause();
+    connection.sweep(LIMIT); // nothing waits
+    exchange.writeBody(MORE_THAN_KERNELS_HOLD);
+    connection.sweep(2 * LIMIT);
+    exchange.writeBody(MORE_THAN_KERNELS_HOLD);
+    const second = taken();
+    connection.sweep(3 * LIMIT);
+    assert.deepEqual(refused, []);
+    caller.resume();
+    await second;
+    caller.destroy();
+  });
+});
+
+test('requests that are sent without reading the answers wait until those are taken', () => {
+  const socket = new DirectSocket();
+  const asked: string[] = [];
+  const connection = new Http1ServerConnection(socket.asSocket(), CALLER, {
+    ...HOST,
+    handle(exchange) {
+      asked.push(exchange.request.target);
+      exchange.readBody({ write: () => true, flush() {}, end() {} });
+      exchange.respond({ status: 204, reason: 'No Content', fieldLines: '', framing: NO_BODY });
+      exchange.endBody([]);
+    },
+  });
+  const request = (path: string) => `GET http://web/${path} HTTP/1.1\r\nHost: web\r\n\r\n`;
+  socket.deliver([Buffer.from(request('a'))]);
+  socket.full = true;
+  socket.deliver([Buffer.from(`${request('b')}${request('c')}GET http://web/d`)]);
+  assert.deepEqual(asked, ['http://web/a']);
+  assert.equal(socket.paused, true);
+  connection.sweep(MINUTE);
+  assert.ok(!socket.written.includes('408'), 'no head is late that is not looked for');
+  socket.full = false;
+  socket.emit('drain');
+  assert.deepEqual(asked, ['http://web/a', 'http://web/b', 'http://web/c']);
+  assert.equal(socket.paused, false);
+});
+
 test('interim answers without end are held back like any other', () => {
   const [callerSide, appSide] = [new DirectSocket(), new DirectSocket()];
   const app = new Http1ClientConnection(
@@ -196,7 +335,7 @@ test('interim answers without end are held back like any other', () => {
     ...HOST,
     handle(exchange) {
       exchange.watcher = { onCallerGone() {}, onCallerWritable: () => app.resume() };
-      exchange.readBody({ write: () => true, end() {} });
+      exchange.readBody({ write: () => true, flush() {}, end() {} });
       app.send('GET', 'GET / HTTP/1.1\r\n', NO_BODY, {
         asksForTunnel: false,
         onInformation: ({ status, reason }) => exchange.inform(status, reason, ''),
@@ -232,7 +371,7 @@ test('an answer that ends its connection is never cut for a caller that reads sl
       ...HOST,
       handle(one) {
         exchange = one;
-        one.readBody({ write: () => true, end() {} });
+        one.readBody({ write: () => true, flush() {}, end() {} });
       },
     });
     socket.deliver([Buffer.from('GET http://web/ HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n')]);

@@ -1,69 +1,15 @@
 import assert from 'node:assert/strict';
-import { type ExecFileException, execFile, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { answer, echoMessages, type RunClient, runClient, seen, without } from '../support/client-app.ts';
 import { type DiscoDaemon, runDiscoDaemon } from '../support/daemon.ts';
-
-/** Why a test that needs a program is skipped; false where it is there. */
-function without(program: string): string | false {
-  return spawnSync(program, ['--version']).error === undefined ? false : `${program} is not installed`;
-}
-
-/** What the application saw of a request; every answer is one of these. */
-interface Seen {
-  readonly method: string;
-  readonly url: string;
-  readonly host: string;
-  readonly expect: string | undefined;
-  readonly encoding: string | undefined;
-  readonly length: number;
-  readonly sha256: string;
-}
-
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const hash = createHash('sha256');
-  let length = 0;
-  for await (const piece of request) {
-    hash.update(piece as Buffer);
-    length += (piece as Buffer).length;
-  }
-  const { method = '', url = '', headers } = request;
-  const seen: Seen = {
-    method,
-    url,
-    host: headers.host ?? '',
-    expect: headers.expect,
-    encoding: headers['transfer-encoding'],
-    length,
-    sha256: hash.digest('hex'),
-  };
-  const body = `${JSON.stringify(seen)}\n`;
-  if (url === '/chunked') response.write(body.slice(0, 5));
-  else response.setHeader('Content-Length', body.length);
-  response.end(url === '/chunked' ? body.slice(5) : body);
-}
-
-/** Echoes WebSocket text messages of up to 125 bytes (RFC 6455). */
-function echoMessages(request: IncomingMessage, socket: Socket): void {
-  const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
-  const accept = createHash('sha1').update(key).digest('base64');
-  socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
-  );
-  socket.on('error', () => {});
-  socket.on('data', (frame: Buffer) => {
-    const length = (frame[1] ?? 0) & 0x7f;
-    const payload = frame.subarray(6, 6 + length).map((byte, i) => byte ^ (frame[2 + (i % 4)] ?? 0));
-    socket.write(Buffer.concat([Buffer.from([frame[0] ?? 0, length]), payload]));
-  });
-}
 
 describe('real clients through a daemon', () => {
   let mesh: DiscoDaemon;
@@ -90,19 +36,7 @@ describe('real clients through a daemon', () => {
     await rm(dir, { recursive: true });
   });
 
-  /** Runs a program whose environment says no more than where the proxy is. */
-  async function run(program: string, args: readonly string[], options: { input?: Buffer; env?: object } = {}) {
-    const env = { PATH: process.env.PATH, HOME: dir, http_proxy: proxy, https_proxy: proxy, ...options.env };
-    return new Promise<string>((resolve, reject) => {
-      const child = execFile(program, args, { env, timeout: 30_000 }, (error: ExecFileException | null, out, err) => {
-        if (error === null) resolve(out);
-        else reject(new Error(`${program} ${args.join(' ')}: ${error.message}\n${err}`));
-      });
-      child.stdin?.end(options.input);
-    });
-  }
-
-  const seen = (text: string): Seen => JSON.parse(text) as Seen;
+  const run: RunClient = (program, args, options) => runClient(program, args, { proxy, home: dir, ...options });
 
   describe('curl', { skip: without('curl') }, () => {
     const curl = (...args: string[]) => run('curl', ['-sS', ...args]);

@@ -176,15 +176,16 @@ describe('one daemon between a caller and an application', () => {
   });
 
   test('a slow caller holds the application back instead of filling memory', async () => {
+    const whole = 256 * 1024 * 1024;
     let written = 0;
-    const blocked = new Promise<void>((resolve) => {
+    const begun = new Promise<void>((resolve) => {
       handler = (_request, response) => {
-        const piece = Buffer.alloc(64 * 1024);
+        const piece = Buffer.alloc(1024 * 1024);
         const push = () => {
-          while (written < 256 * 1024 * 1024) {
+          resolve();
+          while (written < whole) {
             written += piece.length;
             if (!response.write(piece)) {
-              if (written > 1024 * 1024) resolve();
               response.once('drain', push);
               return;
             }
@@ -197,9 +198,35 @@ describe('one daemon between a caller and an application', () => {
     const caller = connect(mesh.port, '127.0.0.1');
     caller.pause();
     caller.write('GET http://web/ HTTP/1.1\r\nHost: web\r\n\r\n');
-    await blocked;
-    // What the kernels of four sockets hold is a few MB; the daemon itself holds next to nothing.
+    await begun;
+    for (let seen = -1; seen !== written; await sleep(200)) seen = written; // no event says that all buffers are full
     assert.ok(written < 64 * 1024 * 1024, `${written} bytes were taken for a caller that reads nothing`);
+    caller.destroy();
+  });
+
+  test('a caller that never reads loses its connection, and the application is let go', async (t) => {
+    let late = 0;
+    const impatient = await runDiscoDaemon(
+      { web: [`127.0.0.1 ${upstreamPort}`] },
+      { now: () => performance.now() + late },
+    );
+    t.after(() => impatient.stop());
+    const letGo = new Promise<void>((resolve) => {
+      handler = (_request, response) => {
+        response.on('close', () => resolve());
+        response.write(Buffer.alloc(64 * 1024 * 1024)); // more than kernels hold
+      };
+    });
+    const caller = connect(impatient.port, '127.0.0.1');
+    caller.pause();
+    caller.write('GET http://web/ HTTP/1.1\r\nHost: web\r\n\r\n');
+    const clock = setInterval(() => {
+      late += 60_000;
+    }, 100);
+    await letGo;
+    clearInterval(clock);
+    const rejected = metricValue(await impatient.daemon.metrics(), 'rejected_total', { reason: 'send_timeout' });
+    assert.equal(rejected, 1);
     caller.destroy();
   });
 

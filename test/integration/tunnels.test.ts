@@ -27,6 +27,7 @@ describe('tunnels through two daemons', () => {
   let app: Server;
   const pods: TestPod[] = [];
   let opaque: RawServer;
+  let quiet: RawServer;
 
   before(async () => {
     mesh = await TestMesh.start(NODES, true);
@@ -49,6 +50,9 @@ describe('tunnels through two daemons', () => {
       socket.write('server speaks first\n');
       socket.on('data', (bytes: Buffer) => socket.write(`echo:${bytes.toString('latin1')}`));
     }, place.ip);
+    quiet = await RawServer.start((socket) => {
+      socket.on('data', (bytes: Buffer) => socket.write(`echo:${bytes.toString('latin1')}`));
+    }, place.ip);
     const port = (app.address() as AddressInfo).port;
     pods.push({ ...place, name: 'web', port }, { ...place, name: 'raw', port: opaque.port });
     const [web, raw] = pods as [TestPod, TestPod];
@@ -57,6 +61,8 @@ describe('tunnels through two daemons', () => {
     await mesh.endpoints('shop', 'web', [web]);
     await mesh.service('shop', 'raw', [{ name: 'tcp', port: 5000 }]);
     await mesh.endpoints('shop', 'raw', [raw], 'tcp');
+    await mesh.service('shop', 'quiet', [{ name: 'tcp', port: 5000 }]);
+    await mesh.endpoints('shop', 'quiet', [{ ...raw, name: 'quiet', port: quiet.port }], 'tcp');
     await until(
       async () => {
         const socket = open();
@@ -69,6 +75,7 @@ describe('tunnels through two daemons', () => {
   after(async () => {
     await mesh.stop();
     await opaque.stop();
+    await quiet.stop();
     app.closeAllConnections();
     app.close();
   });
@@ -87,6 +94,33 @@ describe('tunnels through two daemons', () => {
     assert.match(head, /\r\nConnection: Upgrade\r\n/);
     socket.end('late');
     assert.equal(await readUntil(socket, (text) => text === 'late'), 'late');
+  });
+
+  test('Upgrade and CONNECT with a Content-Length of 0, as Go and older clients send it, open tunnels', async () => {
+    const upgrading = open();
+    upgrading.write(
+      'POST http://web/exec HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n',
+    );
+    assert.match(await readUntil(upgrading, headComplete), /^HTTP\/1\.1 101 /);
+    upgrading.write('hello');
+    assert.equal(await readUntil(upgrading, (text) => text === 'hello'), 'hello');
+    upgrading.destroy();
+    const connecting = open();
+    connecting.write('CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\nContent-Length: 0\r\n\r\n');
+    assert.match(await readUntil(connecting, headComplete), /^HTTP\/1\.1 200 /);
+    connecting.destroy();
+  });
+
+  test('what follows a CONNECT that is refused is never read as a request', async () => {
+    for (const target of ['nothing:80', '169.254.169.254:80']) {
+      const socket = open();
+      socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: web\r\n\r\nGET /inside HTTP/1.1\r\nHost: web\r\n\r\n`);
+      const pieces: Buffer[] = [];
+      socket.on('data', (piece: Buffer) => pieces.push(piece));
+      await once(socket, 'close');
+      const answers = splitAnswers(Buffer.concat(pieces).toString('latin1'));
+      assert.deepEqual([answers.length, answers[0]?.fields.connection], [1, 'close'], target);
+    }
   });
 
   test('an Upgrade that the application does not take is an ordinary answer', async () => {
@@ -117,6 +151,29 @@ describe('tunnels through two daemons', () => {
       ['GET /one web', 'GET /two web.shop'],
     );
     assert.match(answers[0]?.fields.via ?? '', /nodemesh-node-2, 1\.1 nodemesh-node-1$/);
+    socket.destroy();
+  });
+
+  test('CONNECT with requests inside that come byte by byte', async () => {
+    const socket = open();
+    socket.setNoDelay();
+    socket.write('CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n');
+    assert.match(await readUntil(socket, headComplete), /^HTTP\/1\.1 200 /);
+    for (const byte of 'GET /bytes HTTP/1.1\r\nHost: web\r\n\r\n') {
+      socket.write(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const [answer] = splitAnswers(await readUntil(socket, (text) => text.includes('/bytes web')));
+    assert.match(answer?.fields.via ?? '', /nodemesh-node-2, 1\.1 nodemesh-node-1$/);
+    socket.destroy();
+  });
+
+  test('CONNECT with a protocol inside whose lines begin with a word passes as it is', async () => {
+    const socket = open();
+    socket.write('CONNECT quiet:5000 HTTP/1.1\r\nHost: quiet:5000\r\n\r\n');
+    assert.match(await readUntil(socket, headComplete), /^HTTP\/1\.1 200 /);
+    socket.write('get some:key\r\n');
+    assert.equal(await readUntil(socket, (text) => text.endsWith('\n')), 'echo:get some:key\r\n');
     socket.destroy();
   });
 

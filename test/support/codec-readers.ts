@@ -38,6 +38,14 @@ export class DirectSocket extends EventEmitter {
   /** Whether the other side takes nothing more for now. */
   full = false;
   paused = false;
+  bytesRead = 0;
+  bytesWritten = 0;
+  /** What has been written and the other side has not taken. */
+  writableLength = 0;
+
+  get writableNeedDrain(): boolean {
+    return this.full;
+  }
 
   asSocket(): Socket {
     return this as unknown as Socket;
@@ -45,6 +53,7 @@ export class DirectSocket extends EventEmitter {
 
   write(bytes: string | Buffer): boolean {
     this.written += typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+    this.bytesWritten += bytes.length;
     return !this.full;
   }
 
@@ -80,7 +89,10 @@ export class DirectSocket extends EventEmitter {
 
   /** Delivers bytes in pieces, as reads would, until the codec lets go of the socket. */
   deliver(pieces: readonly Buffer[]): void {
-    for (const piece of pieces) if (!this.destroyed) this.emit('data', piece);
+    for (const piece of pieces) {
+      this.bytesRead += piece.length;
+      if (!this.destroyed) this.emit('data', piece);
+    }
   }
 }
 
@@ -123,6 +135,7 @@ export function readRequests(pieces: readonly Buffer[]): Reading {
             message.body += piece.toString('latin1');
             return true;
           },
+          flush() {},
           end(trailers: FieldList) {
             message.trailers = trailers;
             message.complete = true;
@@ -152,7 +165,13 @@ function asksForTunnel(request: RequestHead): boolean {
 }
 
 function requestMessage({ method, target, minorVersion, fields }: RequestHead): ReadMessage {
-  return { start: `${method} ${target} 1.${minorVersion}`, fields, body: '', trailers: [], complete: false };
+  return {
+    start: `${method} ${target} 1.${minorVersion}`,
+    fields: fields.list,
+    body: '',
+    trailers: [],
+    complete: false,
+  };
 }
 
 const OWNER: ConnectionOwner = { now: () => 0, onIdle() {}, onGone() {} };
@@ -215,5 +234,5 @@ export function readResponse(
 }
 
 function responseMessage({ status, reason, minorVersion, fields }: ResponseHead, complete: boolean): ReadMessage {
-  return { start: `${status} ${reason} 1.${minorVersion}`, fields, body: '', trailers: [], complete };
+  return { start: `${status} ${reason} 1.${minorVersion}`, fields: fields.list, body: '', trailers: [], complete };
 }

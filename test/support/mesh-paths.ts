@@ -35,10 +35,13 @@ export class MeshPaths {
     this.paths = paths;
   }
 
-  /** `net`: the first two bytes of all addresses, one a test file. */
-  static async start(net: string): Promise<MeshPaths> {
+  /**
+   * `net`: the first two bytes of all addresses, one a mesh. `tls`: between the daemons; where it is required there is no
+   * straight way to an incoming router.
+   */
+  static async start(net: string, tls: 'off' | 'required' = 'off'): Promise<MeshPaths> {
     const nodes = { 'node-1': `${net}.1.1`, 'node-2': `${net}.2.1` };
-    const mesh = await TestMesh.start(nodes, true);
+    const mesh = await TestMesh.start(nodes, true, { tls });
     const place = { namespace: 'shop', node: 'node-2', name: 'web', ip: `${net}.2.10` };
     const stage: Stage = { script: () => {} };
     const app = await RawServer.start((socket) => stage.script(socket), place.ip);
@@ -54,8 +57,7 @@ export class MeshPaths {
     });
     const asIs = (request: string) => request;
     const picked = `\r\nmesh-endpoint: ${place.ip}:${app.port}\r\nmesh-service: ${WEB}\r\n`;
-    const started = new MeshPaths(mesh, app, stage, [
-      { name: 'outgoing', daemons: 1, target: to('node-2', 'outgoing', near.ip), dress: asIs },
+    const straight: MeshPath[] = [
       { name: 'incoming by name', daemons: 1, target: to('node-2', 'incoming', '127.0.0.1'), dress: asIs },
       {
         name: 'incoming by pick',
@@ -63,6 +65,10 @@ export class MeshPaths {
         target: to('node-2', 'incoming', far.ip),
         dress: (request) => request.replace('\r\n', picked),
       },
+    ];
+    const started = new MeshPaths(mesh, app, stage, [
+      { name: 'outgoing', daemons: 1, target: to('node-2', 'outgoing', near.ip), dress: asIs },
+      ...(tls === 'off' ? straight : []),
       { name: 'host to host', daemons: 2, target: to('node-1', 'outgoing', far.ip), dress: asIs },
     ]);
     started.play((socket) => socket.on('data', () => socket.end('HTTP/1.1 204 No Content\r\n\r\n')));

@@ -8,7 +8,7 @@ import { trimService } from '../../lib/kubernetes/service.ts';
 test('after an outage of the API server a Service that is said to have no ready pod keeps those it has', () => {
   const metadata = { namespace: 'shop', name: 'world' };
   const state = new ClusterState();
-  const namer = new KubernetesNamer(state, 'cluster.local');
+  const namer = new KubernetesNamer(state, 'cluster.local', () => false);
   const service = trimService({ metadata, spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] } } as never);
   state.applyServices([{ key: 'shop/world', object: service, previous: undefined }]);
   const publish = (kind: 'addresses' | 'notReadyAddresses') =>
@@ -30,4 +30,29 @@ test('after an outage of the API server a Service that is said to have no ready 
   state.readinessDoubted = false;
   assert.deepEqual(ips(), []);
   assert.equal(state.service('shop/world')?.serves('10.1.0.1', 80, 'node-1'), false);
+});
+
+test("a node's own ports are reached by no name: neither by a Service's address nor by an undeclared port of it", () => {
+  const metadata = { namespace: 'shop', name: 'exporter' };
+  const state = new ClusterState();
+  const namer = new KubernetesNamer(
+    state,
+    'cluster.local',
+    (address, port) => address === '10.0.0.9' && port === 10_250,
+  );
+  const spec = { clusterIP: 'None', ports: [{ name: 'http', port: 9_100 }] };
+  state.applyServices([
+    { key: 'shop/exporter', object: trimService({ metadata, spec } as never), previous: undefined },
+  ]);
+  const subsets = [{ addresses: [{ ip: '10.0.0.9' }, { ip: '10.1.0.1' }], ports: [{ name: 'http', port: 9_100 }] }];
+  const published = trimEndpoints({ metadata, subsets } as never);
+  state.applyEndpoints([{ key: 'shop/exporter', object: published, previous: undefined }]);
+  const reached = (host: string, port: number) => {
+    const named = namer.name({ host, port, isAddress: host !== 'exporter' }, 'shop');
+    return named?.kind === 'binding' ? named.binding.endpoints().map((one) => `${one.ip}:${one.port}`) : undefined;
+  };
+  assert.equal(reached('10.0.0.9', 10_250), undefined, 'left to the egress guard');
+  assert.deepEqual(reached('10.0.0.9', 9_100), ['10.0.0.9:9100']);
+  assert.deepEqual(reached('exporter', 10_250), ['10.1.0.1:10250']);
+  assert.deepEqual(reached('exporter', 9_100), ['10.0.0.9:9100', '10.1.0.1:9100']);
 });

@@ -174,7 +174,8 @@ describe('transformers', () => {
 describe('authorities', () => {
   test('hosts, ports, brackets', () => {
     assert.deepEqual(parseAuthority('World.Shop.:80'), { host: 'world.shop', port: 80, isAddress: false });
-    assert.deepEqual(parseAuthority('[FD00::1]:80'), { host: 'fd00::1', port: 80, isAddress: true });
+    assert.deepEqual(parseAuthority('[FD00:0::1]:80'), { host: 'fd00::1', port: 80, isAddress: true });
+    assert.deepEqual(parseAuthority('[::ffff:7f00:1]'), { host: '127.0.0.1', port: undefined, isAddress: true });
     assert.deepEqual(parseAuthority('10.0.0.1'), { host: '10.0.0.1', port: undefined, isAddress: true });
   });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { PLAINTEXT } from '../../daemon/client/connector.ts';
 import { Http1ClientConnection } from '../../daemon/client/http1-client-connection.ts';
 import type { ResponseSink } from '../../daemon/http/exchange.ts';
@@ -8,7 +8,12 @@ import { RawServer } from '../support/raw-http.ts';
 
 const BODY_BYTES = 20_000;
 
-test('what a slow caller still holds of one answer is not overwritten by the next', async (t) => {
+for (const next of ['the next', 'one on another connection']) {
+  test(`what a slow caller still holds of one answer is not overwritten by ${next}`, (t) =>
+    checkLentPiece(t, next === 'the next'));
+}
+
+async function checkLentPiece(t: TestContext, sameConnection: boolean): Promise<void> {
   let served = 0;
   const server = await RawServer.start((socket) => {
     socket.on('data', () => {
@@ -17,22 +22,26 @@ test('what a slow caller still holds of one answer is not overwritten by the nex
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${BODY_BYTES}\r\n\r\n${body}`);
     });
   });
-  const connection = new Http1ClientConnection({ ip: '127.0.0.1', port: server.port }, PLAINTEXT, {
-    now: () => 0,
-    onIdle() {},
-    onGone() {},
-  });
+  const connect = () =>
+    new Http1ClientConnection({ ip: '127.0.0.1', port: server.port }, PLAINTEXT, {
+      now: () => 0,
+      onIdle() {},
+      onGone() {},
+    });
+  const connection = connect();
+  const other = sameConnection ? connection : connect();
   t.after(async () => {
     connection.close();
+    other.close();
     await server.stop();
   });
   const first = await lastPieceOf(connection);
   const before = first.toString('latin1');
-  await lastPieceOf(connection);
+  await lastPieceOf(other);
   assert.equal(served, 2);
   assert.match(before, /^a+$/);
   assert.equal(first.toString('latin1'), before);
-});
+}
 
 /** Sends a request; gives the last piece of its answer, which it has said to be still in use. */
 function lastPieceOf(connection: Http1ClientConnection): Promise<Buffer> {
