@@ -19,7 +19,7 @@ export interface AdmissionRequest {
   /** The object as it would be stored; null for DELETE. Not validated yet. */
   readonly object: unknown;
   /** The object as it is stored; null for CREATE. Not validated yet. */
-  readonly oldObject: unknown;
+  readonly oldObject?: unknown;
 }
 
 export interface AdmissionAnswer {
