@@ -35,7 +35,7 @@ interface Secret extends KubernetesObject {
 export interface CertificatesOptions {
   readonly api: KubernetesApi;
   readonly namespace: string;
-  /** DNS names that the serving certificate is for. */
+  /** DNS names to make serving certificates for, the one that API servers call by first. */
   readonly names: readonly string[];
   readonly now: () => number;
   readonly random: () => number;
@@ -61,6 +61,11 @@ export class Certificates {
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
+  }
+
+  /** What a certificate must name. Replicas of two configurations may differ in the rest, and must not fight over it. */
+  get #required(): readonly string[] {
+    return this.#options.names.slice(0, 1);
   }
 
   get current(): CertificateSet | undefined {
@@ -137,9 +142,9 @@ export class Certificates {
   }
 
   #judge(secret: Secret | undefined, stored: Partial<CertificateSet>): Verdict {
-    const { names, now, log } = this.#options;
+    const { now, log } = this.#options;
     if (secret === undefined) return { action: 'replace', why: 'it does not exist' };
-    const verdict = judgeCertificates(stored, names, now());
+    const verdict = judgeCertificates(stored, this.#required, now());
     const asked = secret.metadata.annotations?.[RENEW];
     if (asked === undefined || verdict.action === 'replace') return verdict;
     const action = RENEWALS.get(asked);
@@ -154,7 +159,7 @@ export class Certificates {
     if (action === 'renew') return createServingCertificate(before, names, now());
     if (action === 'rotate') return createServingCertificate(await rotateAuthority(before, now()), names, now());
     if (asked !== true && this.#current !== undefined) {
-      if (judgeCertificates(this.#current, names, now()).action === 'keep') return this.#current;
+      if (judgeCertificates(this.#current, this.#required, now()).action === 'keep') return this.#current;
     }
     return createServingCertificate(await createAuthority(now()), names, now());
   }

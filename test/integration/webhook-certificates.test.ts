@@ -25,6 +25,17 @@ test('webhook: three replicas that start at once share one CA, which every entry
   for (const { lines } of cluster.replicas) assert.equal(lines.filter((line) => line.msg === 'review').length, 2);
 });
 
+test('webhook: replicas of two cluster domains share one certificate in peace', async (t) => {
+  const cluster = await WebhookCluster.start(t);
+  const config = 'proxyAddress: hostIP\ndrainSeconds: 0\nclusterDomain: ';
+  const replicas = await Promise.all(['cluster.local', 'corp.local'].map((domain) => cluster.replica(config + domain)));
+  await Promise.all(replicas.map(({ readiness }) => readiness.whenReady()));
+  await cluster.lead(replicas);
+  const before = cluster.kubernetes.get(SECRET_PATH)?.metadata.resourceVersion;
+  for (let i = 0; i < 20; i += 1) assert.ok((await cluster.pod('shop')).has('http_proxy'));
+  assert.equal(cluster.kubernetes.get(SECRET_PATH)?.metadata.resourceVersion, before);
+});
+
 test('webhook: a caBundle that is wiped, or replaced, is repaired', async (t) => {
   const cluster = await WebhookCluster.start(t);
   const [replica] = (await cluster.serve(2)) as [Replica];
