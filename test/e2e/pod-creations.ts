@@ -3,9 +3,11 @@ import type { KubernetesApi } from '../../lib/kubernetes/types.ts';
 import { createLog } from '../../lib/log.ts';
 
 const SHOWN_FAILURES = 5;
+/** A server that is behind gets no more until it has answered. */
+const MAX_OPEN = 100;
 
 /**
- * A steady stream of pods that are created, in a dry run, which webhooks take part in: at a pace, whatever the answers.
+ * A steady stream of pods that are created, in a dry run, which webhooks take part in: at a pace, as far as the server keeps up.
  */
 export class PodCreations {
   /** Pods that were admitted with the proxy, and without. */
@@ -23,6 +25,7 @@ export class PodCreations {
     this.#api = loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('e2e', 'silent') });
     this.#namespace = namespace;
     this.#timer = setInterval(() => {
+      if (this.#open.size >= MAX_OPEN) return;
       const creation = this.#create().finally(() => this.#open.delete(creation));
       this.#open.add(creation);
     }, 1000 / perSecond);
