@@ -74,8 +74,10 @@ export class ServingCertificate {
 
   /** Takes what is to be served from now on, as soon as it can be. */
   offer(set: ServingSet): void {
+    const before = this.#next;
     this.#next = set;
-    this.#trustedSince = undefined;
+    // One that follows before the last one's time has come has waited with it, where both are of one CA.
+    if (before === undefined || !sharesIssuer(before, set)) this.#trustedSince = undefined;
     this.check();
   }
 

@@ -191,6 +191,20 @@ test('serving certificate: of a new CA, it waits until the bundle has both, and 
   serving.stop();
 });
 
+test('serving certificate: renewals in quick succession do not put off the change to their CA', async () => {
+  const { state, serving } = switchOf(one);
+  const authority = await rotateAuthority(one, NOW);
+  serving.bundled(authority['ca.crt']);
+  const [first, second] = await Promise.all([0, 1].map(() => createServingCertificate(authority, NAMES, NOW)));
+  serving.offer(first as CertificateSet);
+  state.now += 4_000;
+  serving.offer(second as CertificateSet);
+  state.now += 1_000;
+  serving.check();
+  assert.deepEqual(state.served, [one, second]);
+  serving.stop();
+});
+
 test('serving certificate: where the old one is trusted no more or has ended, the new one is taken at once', () => {
   const replaced = switchOf(one);
   replaced.serving.bundled(one['ca.crt']);
