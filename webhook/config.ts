@@ -7,7 +7,7 @@ const HTTPS_PORT = 8443;
 const ADMIN_PORT = 8080;
 const OUTGOING_PORT = 4140; // the daemon's
 /** An API server goes on using its connections to a pod that is going away until it hears of it (kubernetes#127335). */
-const DRAIN_SECONDS = 5;
+const DRAIN_SECONDS = 10;
 const MAX_DRAIN_SECONDS = 300;
 
 const A_PORT = 'give a port number, 0 to 65535';

@@ -8,11 +8,16 @@ import type { OwnerView } from './pod-view.ts';
 const FLUSH_MS = 1_000;
 /** At most so many calls at a flush; what is left waits for the next one. */
 const CALLS_A_FLUSH = 10;
+/** So many calls at once where there were none for long, and then one a second: whoever reaches the port can make reviews. */
+const MAX_TOKENS = 100;
+const TOKENS_A_MS = 1 / 1_000;
 /** At most so many events are remembered; more than that at a time are dropped, and counted. */
 const MAX_EVENTS = 1_000;
 /** An event that was not seen for so long begins anew. */
 const FORGET_MS = 600_000;
 const MAX_MESSAGE_LENGTH = 1_024; // core/v1 Event
+/** Of anything that names an object (RFC 1123 subdomain). Longer ones name none, and are only there to be remembered. */
+const MAX_NAME_LENGTH = 253;
 const TIMEOUT_MS = 5_000;
 
 /** What happened to the pods of one controller. */
@@ -56,13 +61,20 @@ export class OwnerEvents {
   #flushing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #tokens = MAX_TOKENS;
+  #tokensAt: number;
 
   constructor(options: OwnerEventsOptions) {
     this.#options = options;
+    this.#tokensAt = options.now();
   }
 
-  record(event: OwnerEvent): void {
+  record(what: OwnerEvent): void {
     const { now, counts } = this.#options;
+    const { namespace, owner } = what;
+    const names = [namespace, owner.apiVersion, owner.kind, owner.name, owner.uid];
+    if (names.some(({ length }) => length === 0 || length > MAX_NAME_LENGTH)) return;
+    const event = { ...what, message: what.message.slice(0, MAX_MESSAGE_LENGTH) };
     const key = [event.namespace, event.owner.uid, event.reason, event.message].join('\n');
     const known = this.#remembered.get(key);
     if (known !== undefined && isDeepStrictEqual(known.event.owner, event.owner)) {
@@ -101,7 +113,10 @@ export class OwnerEvents {
 
   async #flush(): Promise<void> {
     const { now } = this.#options;
-    for (const [key, one] of this.#waiting().slice(0, CALLS_A_FLUSH)) {
+    this.#tokens = Math.min(MAX_TOKENS, this.#tokens + Math.max(0, now() - this.#tokensAt) * TOKENS_A_MS);
+    this.#tokensAt = now();
+    for (const [key, one] of this.#waiting().slice(0, Math.min(CALLS_A_FLUSH, Math.floor(this.#tokens)))) {
+      this.#tokens -= 1;
       if (!(await this.#write(key, one))) break; // an API server that is away is not asked for each of them
     }
     for (const [key, { last, count, told }] of this.#remembered) {
@@ -154,7 +169,7 @@ function eventObject(event: OwnerEvent, name: string, times: object): object {
     involvedObject: { ...owner, namespace },
     type,
     reason,
-    message: message.slice(0, MAX_MESSAGE_LENGTH),
+    message,
     source: { component: 'nodemesh-webhook' },
     ...times,
   };

@@ -9,6 +9,9 @@ import { viewPod } from './pod-view.ts';
 import type { Entry } from './server.ts';
 import type { WebhookMetrics } from './webhook-metrics.ts';
 
+/** A log line has no more of each kind: a pod that was not validated yet may have thousands of containers. */
+const MAX_SHOWN = 20;
+const MAX_SHOWN_LENGTH = 253;
 /** Reasons about which nobody wonders: nothing was asked for, or it is done. */
 const QUIET: readonly ReasonId[] = ['not_enabled', 'unsupported_kind', 'already_injected', 'pod_not_injected'];
 
@@ -88,18 +91,23 @@ export class Reviewer {
   #record(request: AdmissionRequest, mutation: Mutation, ms: number): void {
     const { decision, reasons, warnings, pod, containers } = mutation;
     const line = {
-      uid: request.uid,
-      namespace: request.namespace,
-      pod: pod?.displayName,
-      owner: pod?.owner === undefined ? undefined : `${pod.owner.kind}/${pod.owner.name}`,
+      uid: shown(request.uid),
+      namespace: shown(request.namespace),
+      pod: shown(pod?.displayName),
+      owner: pod?.owner === undefined ? undefined : `${shown(pod.owner.kind)}/${shown(pod.owner.name)}`,
       dryRun: request.dryRun || undefined,
       decision,
-      reasons: reasons.map((r) => r.id),
-      detail: reasons.map((r) => r.text),
-      containers: containers.length > 0 ? containers : undefined,
-      warnings: warnings.length > 0 ? warnings : undefined,
+      reasons: [...new Set(reasons.map((r) => r.id))],
+      detail: reasons.slice(0, MAX_SHOWN).map((r) => r.text),
+      containers: containers.length > 0 ? containers.slice(0, MAX_SHOWN).map(shown) : undefined,
+      warnings: warnings.length > 0 ? warnings.slice(0, MAX_SHOWN) : undefined,
       ms: Math.round(ms * 1000) / 1000,
     };
     this.#options.log.info(line, 'review');
   }
+}
+
+/** A name as a log line has it. */
+function shown<T extends string | undefined>(name: T): T {
+  return (name === undefined ? name : name.slice(0, MAX_SHOWN_LENGTH)) as T;
 }

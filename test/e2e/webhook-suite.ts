@@ -141,7 +141,7 @@ export function webhookSuite(cluster: Cluster, namespace: string): void {
       try {
         await kubectl(['-n', MESH, 'rollout', 'restart', 'deployment/nodemesh-webhook']);
         await rolledOut(MESH, 'deployment/nodemesh-webhook');
-        await delay(10_000); // the last of the old ones drains
+        await delay(15_000); // the last of the old ones drains
       } finally {
         const failures = await creations.stop();
         await setFailurePolicy('Ignore');

@@ -22,7 +22,7 @@ test('webhook config: everything has a default', () => {
     clusterDomain: 'cluster.local',
     namespaceInProxyUrl: false,
     servingCertificate: 'selfMade',
-    drainSeconds: 5,
+    drainSeconds: 10,
     https: { ip: undefined, port: 8443 },
     admin: { ip: undefined, port: 8080 },
     logLevel: 'info',

@@ -91,10 +91,37 @@ test('events: one that is refused is counted and dropped, and the next is tried 
   assert.deepEqual([failed.value, done.value, requests.length], [1, 0, 1]);
 });
 
+test('events: an owner that no object can be is passed over, and a message has its length', async () => {
+  const { events, requests } = setUp();
+  for (const change of [{ name: '' }, { uid: 'u'.repeat(300) }, { name: 'n'.repeat(1_000_000) }, { kind: '' }]) {
+    events.record({ ...EVENT, owner: { ...OWNER, ...change } });
+  }
+  events.record({ ...EVENT, message: 'm'.repeat(1_000_000) });
+  await events.stop();
+  assert.equal(requests.length, 1);
+  assert.equal((requests[0]?.body as { message: string } | undefined)?.message.length, 1_024);
+});
+
 test('events: no more than a thousand are remembered, and no more than ten written at a time', async () => {
   const { events, requests, failed } = setUp();
   for (let i = 0; i < 1_100; i += 1) events.record({ ...EVENT, owner: { ...OWNER, uid: `u-${i}` } });
   assert.equal(failed.value, 100);
   await events.stop();
   assert.equal(requests.length, 10);
+});
+
+test('events: after a hundred at once, one a second', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { events, requests, clock } = setUp();
+  for (let i = 0; i < 500; i += 1) events.record({ ...EVENT, owner: { ...OWNER, uid: `u-${i}` } });
+  const flush = async () => {
+    t.mock.timers.tick(1_000);
+    for (let i = 0; i < 50; i += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  for (let i = 0; i < 20; i += 1) await flush();
+  assert.equal(requests.length, 100);
+  clock.now += 3_000;
+  await flush();
+  assert.equal(requests.length, 103);
+  await events.stop();
 });

@@ -18,9 +18,8 @@ const SETTINGS: InjectionSettings = {
 };
 const OWNER = { apiVersion: 'batch/v1', kind: 'Job', name: 'once', uid: 'u-1' };
 
-function setUp(settings: () => InjectionSettings = () => SETTINGS) {
+function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createLog('test', 'silent')) {
   const told: OwnerEvent[] = [];
-  const log = createLog('test', 'silent');
   const api: KubernetesApi = {
     server: '',
     request: () => assert.fail('nothing is asked'),
@@ -103,4 +102,19 @@ test('reviewer: a fault of ours rejects, is told to the controller, and leaves n
     [['Warning', 'InjectionFailed']],
   );
   assert.equal(metrics.inFlight.value, 0);
+});
+
+test('reviewer: a log line has its length, whatever the pod', async () => {
+  const lines: string[] = [];
+  const log = createLog('test', 'info', { write: (line) => void lines.push(line) });
+  const { reviewer } = setUp(() => SETTINGS, log);
+  const long = 'x'.repeat(1_000_000);
+  const containers = Array.from({ length: 5_000 }, (_, i) => ({ name: `${i}${long.slice(0, 300)}`, env: 'none' }));
+  const object = {
+    metadata: { name: long, ownerReferences: [{ kind: long, controller: true }] },
+    spec: { containers },
+  };
+  await reviewer.answer({ ...review(CONTAINERS), uid: long, namespace: long, object }, 'labelledNamespaces');
+  assert.equal(lines.length, 1);
+  assert.ok((lines[0] ?? '').length < 20_000);
 });
