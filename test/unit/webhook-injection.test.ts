@@ -199,6 +199,14 @@ test('injection: where both names are taken the container is left alone', () => 
   );
 });
 
+test('injection: a container that refers to $(http_proxy) stays as it is; one that refers to $(NO_PROXY) gets no NO_PROXY', () => {
+  const { after, mutation } = inject(podOf({ name: 'app', args: ['--proxy=$(http_proxy)'] }, { name: 'other' }));
+  assert.equal(after.spec.containers[0]?.env, undefined);
+  assert.match(mutation.warnings.join(), /"app" refers to \$\(http_proxy\)/);
+  const other = inject(podOf({ name: 'app', args: ['$(NO_PROXY)'] })).after.spec.containers[0];
+  assert.deepEqual(names(other), ['NODE_NAME', 'http_proxy', 'no_proxy']);
+});
+
 test("injection: a user's no_proxy of either case stays alone", () => {
   for (const name of ['no_proxy', 'NO_PROXY']) {
     const { after, mutation } = inject(podOf({ name: 'app', env: [{ name, value: '.corp' }] }));
