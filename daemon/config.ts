@@ -13,6 +13,7 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
+import { MAX_WORKERS } from './workers/worker-count.ts';
 
 /** Ports that a router listens on where its config names none (DESIGN §3). */
 const OUTGOING_PORT = 4140;
@@ -111,6 +112,8 @@ const egress = z.strictObject({
     .optional(),
 });
 
+const WORKERS_FORMS = `give a number of threads, 1 to ${MAX_WORKERS}, or "auto": one for each core`;
+
 const schema = z.strictObject(
   {
     admin: z
@@ -120,6 +123,11 @@ const schema = z.strictObject(
         shutdownGraceMs: z.int().min(0).default(SHUTDOWN_GRACE_MS),
       })
       .prefault({}),
+    workers: z
+      .union([z.literal('auto'), z.int().min(1, WORKERS_FORMS).max(MAX_WORKERS, WORKERS_FORMS)], {
+        error: WORKERS_FORMS,
+      })
+      .default(1),
     routers: z.array(router, { error: 'required: a list of at least one router' }).min(1, 'give at least one router'),
     namers: z.array(namer).optional(),
     kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),
@@ -162,6 +170,8 @@ export interface RouterConfig {
 
 export interface DaemonConfig {
   readonly admin: { readonly ip: string; readonly port: number; readonly shutdownGraceMs: number };
+  /** Threads that serve. */
+  readonly workers: number | 'auto';
   readonly routers: readonly RouterConfig[];
   /** Directories of io.l5d.fs namers, the first consulted first. */
   readonly fsRootDirs: readonly string[];
@@ -211,6 +221,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     namers.some((n) => n.kind === 'io.l5d.k8s') || raw.routers.some((r) => r.interpreter.transformers.length > 0);
   return {
     admin: { ...raw.admin, ip: address(raw.admin.ip) },
+    workers: raw.workers,
     routers: raw.routers.map((r) => ({
       label: r.label,
       role: roleOf(r),

@@ -1,50 +1,35 @@
-import type { KubernetesApi } from '../lib/kubernetes/types.ts';
-import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
-import type { Readiness } from '../lib/readiness.ts';
 import { PLAINTEXT } from './client/connector.ts';
 import { Http1Pool, PEER_IDLE_MS } from './client/http1-pool.ts';
 import { PeerTls } from './client/peer-tls.ts';
-import type { DaemonConfig, DaemonEnvironment, TlsMode } from './config.ts';
-import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
+import type { DaemonConfig, TlsMode } from './config.ts';
+import type { IdentitySource } from './identity/identity.ts';
 import type { TlsFrontOptions } from './listener/tls-front.ts';
 import { TlsMetrics } from './telemetry/tls-metrics.ts';
 
-/** Where the manifests put the mesh; the downward API says where it is. */
-const MESH_NAMESPACE = 'nodemesh';
-
 export interface PeerTransportOptions {
   readonly config: DaemonConfig;
-  readonly environment: DaemonEnvironment;
-  readonly loadApi: () => Promise<KubernetesApi>;
-  readonly readiness: Readiness;
+  /** Undefined where TLS is off. */
+  readonly identity: IdentitySource | undefined;
   readonly metrics: MetricsRegistry;
-  readonly log: Log;
   readonly now: () => number;
   readonly wallClock: () => number;
-  readonly random: () => number;
+}
+
+/** Whether a daemon of that config proves to others who it is. */
+export function provesIdentity(config: DaemonConfig): boolean {
+  return config.kubernetes !== undefined && config.routers.some(({ tls }) => tls !== 'off');
 }
 
 /** How a daemon and its peers reach each other: one pool a TLS mode, and the identity that all of them show. */
 export class PeerTransport {
   readonly #options: PeerTransportOptions;
   readonly #metrics: TlsMetrics;
-  readonly #identity: KubernetesIdentity | undefined;
   readonly #pools = new Map<TlsMode, Http1Pool>();
 
   constructor(options: PeerTransportOptions) {
     this.#options = options;
     this.#metrics = new TlsMetrics(options.metrics);
-    const { config, environment, readiness } = options;
-    const modes = new Set(config.routers.map(({ tls }) => tls));
-    if (config.kubernetes === undefined || !(modes.has('permissive') || modes.has('required'))) return;
-    this.#identity = new KubernetesIdentity({
-      ...options,
-      nodeName: environment.nodeName,
-      namespace: environment.podNamespace ?? MESH_NAMESPACE,
-      trustDomain: config.kubernetes.clusterDomain,
-      readiness: modes.has('required') ? readiness : undefined,
-    });
   }
 
   get openConnections(): number {
@@ -53,14 +38,9 @@ export class PeerTransport {
     return open;
   }
 
-  start(): void {
-    this.#identity?.start();
-  }
-
   /** Closes every connection that was made here. */
-  async stop(): Promise<void> {
+  destroy(): void {
     for (const pool of this.#pools.values()) pool.destroy();
-    await this.#identity?.stop();
   }
 
   /** Connections to peers, for an outgoing router of that mode. */
@@ -77,9 +57,9 @@ export class PeerTransport {
 
   /** What an incoming router's listener of that mode needs; undefined where TLS is off. */
   tls(mode: TlsMode): TlsFrontOptions | undefined {
-    const { config, wallClock } = this.#options;
-    if (mode === 'off' || this.#identity === undefined || config.kubernetes === undefined) return undefined;
+    const { config, identity, wallClock } = this.#options;
+    if (mode === 'off' || identity === undefined || config.kubernetes === undefined) return undefined;
     const { clusterDomain: trustDomain } = config.kubernetes;
-    return { mode, identity: this.#identity, trustDomain, metrics: this.#metrics, wallClock };
+    return { mode, identity, trustDomain, metrics: this.#metrics, wallClock };
   }
 }

@@ -1,14 +1,15 @@
 import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 import type { Log } from './log.ts';
-import { METRICS_CONTENT_TYPE, type MetricsRegistry } from './metrics.ts';
+import { METRICS_CONTENT_TYPE } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface AdminServerOptions {
   readonly ip: string;
   readonly port: number;
   readonly readiness: Readiness;
-  readonly metrics: MetricsRegistry;
+  /** Prometheus text; must come within a scrape's patience, and never rejects. */
+  readonly metrics: { render(): string | Promise<string> };
   readonly log: Log;
 }
 
@@ -34,7 +35,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
       .type('text/plain')
       .send(`${pending.join('\n')}\n`);
   });
-  server.get('/metrics', (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(metrics.render()));
+  server.get('/metrics', async (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(await metrics.render()));
   await server.listen({ port: options.port, host: options.ip });
   const bound = server.server.address() as AddressInfo;
   const address = { ip: bound.address, port: bound.port };

@@ -1,5 +1,6 @@
 import { LineCounter, parseDocument } from 'yaml';
 import { type core, z } from 'zod';
+import { nearestKey } from './nearest-key.ts';
 
 /** One thing that is wrong with a config file: `where` is a path such as `routers[0].servers[0].port`. */
 export interface ConfigProblem {
@@ -61,20 +62,6 @@ export function formatPath(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-/** The known key nearest to a misspelt one, if one is near enough to be meant (at most a third of its letters differ). */
-export function nearestKey(key: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(key.length / 3)) + 1;
-  for (const candidate of known) {
-    const distance = editDistance(key.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
 function explainIssue(issue: core.$ZodIssue, schema: z.ZodType): ConfigProblem[] {
   if (issue.code !== 'unrecognized_keys') return [{ where: formatPath(issue.path), what: issue.message }];
   const known = knownKeysAt(schema, issue.path);
@@ -107,17 +94,4 @@ function unwrap(schema: z.ZodType): z.ZodType {
   }
   if (schema instanceof z.ZodPipe) return unwrap(schema.in as z.ZodType);
   return schema;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const change = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min((previous[j] as number) + 1, (current[j - 1] as number) + 1, change));
-    }
-    previous = current;
-  }
-  return previous[b.length] as number;
 }

@@ -4,6 +4,8 @@
  * no label look-up and no hashing.
  */
 
+import { type Kind, type MetricsSnapshot, renderSnapshot, type SeriesSnapshot } from './metrics-snapshot.ts';
+
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 export class Counter {
@@ -51,8 +53,6 @@ export class Histogram {
   }
 }
 
-type Kind = 'counter' | 'gauge' | 'histogram';
-
 /** All series of one metric name. `with(...values)` finds or makes the series for those label values, in label order. */
 export class Family<Series> {
   readonly name: string;
@@ -80,8 +80,8 @@ export class Family<Series> {
     return series;
   }
 
-  entries(): IterableIterator<[string, Series]> {
-    return this.#series.entries();
+  entries(): [string, Series][] {
+    return [...this.#series];
   }
 }
 
@@ -113,13 +113,18 @@ export class MetricsRegistry {
 
   /** All series as Prometheus text. */
   render(): string {
+    return renderSnapshot(this.snapshot());
+  }
+
+  /** All series as they stand, in a form that another thread can be sent. */
+  snapshot(): MetricsSnapshot {
     for (const collect of this.#collectors) collect();
-    const lines: string[] = [];
-    for (const family of this.#families.values()) {
-      lines.push(`# HELP ${family.name} ${family.help}`, `# TYPE ${family.name} ${family.kind}`);
-      for (const [labels, series] of family.entries()) renderSeries(lines, family.name, labels, series);
-    }
-    return `${lines.join('\n')}\n`;
+    return [...this.#families.values()].map((family) => ({
+      name: family.name,
+      help: family.help,
+      kind: family.kind,
+      series: family.entries().map(([labels, series]) => [labels, standing(series)] as const),
+    }));
   }
 
   #family<F extends Family<Counter> | Family<Gauge> | Family<Histogram>>(name: string, make: () => F): F {
@@ -131,20 +136,10 @@ export class MetricsRegistry {
   }
 }
 
-function renderSeries(lines: string[], name: string, labels: string, series: Counter | Gauge | Histogram): void {
-  if (!(series instanceof Histogram)) {
-    lines.push(labels === '' ? `${name} ${series.value}` : `${name}{${labels}} ${series.value}`);
-    return;
-  }
-  const prefix = labels === '' ? '' : `${labels},`;
-  let cumulative = 0;
-  series.bounds.forEach((bound, i) => {
-    cumulative += series.counts[i] as number;
-    lines.push(`${name}_bucket{${prefix}le="${bound}"} ${cumulative}`);
-  });
-  lines.push(`${name}_bucket{${prefix}le="+Inf"} ${series.count}`);
-  const braces = labels === '' ? '' : `{${labels}}`;
-  lines.push(`${name}_sum${braces} ${series.sum}`, `${name}_count${braces} ${series.count}`);
+function standing(series: Counter | Gauge | Histogram): SeriesSnapshot {
+  if (!(series instanceof Histogram)) return series.value;
+  const { bounds, counts, sum, count } = series;
+  return { bounds, counts: [...counts], sum, count };
 }
 
 function escapeLabelValue(value: string): string {

@@ -13,7 +13,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   webhook: ['lib'],
   daemon: ['lib'],
-  cli: ['lib', 'webhook', 'daemon', 'scripts'], // `nodemesh playground` starts scripts/playground
+  cli: ['lib', 'webhook', 'daemon', 'scripts', 'package.json'], // `nodemesh playground` starts scripts/playground
   scripts: ['lib', 'webhook', 'daemon'],
   manifests: [], // the examples know nothing of nodemesh
 };

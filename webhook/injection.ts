@@ -204,7 +204,7 @@ function warningsOf(
 }
 
 /** The containers that an earlier injection changed, with the variables it added, by its annotation. */
-function containersOfStatus(annotations: Annotations): ReadonlyMap<string, readonly string[]> {
+export function containersOfStatus(annotations: Annotations): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   const text = annotations[STATUS];
   if (text === undefined) return found;

@@ -1,16 +1,15 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
-import type { BodyPiece, ResponseSink, UpstreamFailure } from '../http/exchange.ts';
+import { type BodyPiece, COPIED_BYTES, type ResponseSink, type UpstreamFailure } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import { checkAnswerBegins } from '../http/head-reader.ts';
 import { type Framing, type ResponseHead, readResponse } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { readQuickResponse } from '../http/quick-head.ts';
+import { giveBack, LANDING, takeBuffer } from '../http/read-buffers.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
-import { giveBack, LANDING, takeBuffer } from './read-buffers.ts';
 
-const COALESCE_BYTES = 16 * 1024;
 /** What a server that trickles sends at a time; waiting for more, its connection needs no buffer of its own. */
 const SMALL_READ_BYTES = 4 * 1024;
 
@@ -47,6 +46,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   #buffer: Buffer = LANDING;
   /** A piece of the last read is still being written to the caller. */
   #lent = false;
+  /** An empty write waits behind the others, to tell when they are done. */
+  #telling = false;
   #sink: ResponseSink | undefined;
   #method = '';
   #body: BodyReader | undefined;
@@ -112,9 +113,12 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (typeof piece === 'string') return this.#hold(piece);
     const before = this.#chunkedRequest ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
-    if (before === '') return this.#socket.write(piece);
+    if (before === '') {
+      this.#socket.write(piece);
+      return this.#allWritten();
+    }
     const after = this.#chunkedRequest ? 2 : 0;
-    if (piece.length <= COALESCE_BYTES) {
+    if (piece.length < COPIED_BYTES) {
       const joined = Buffer.allocUnsafe(before.length + piece.length + after);
       joined.write(before, 0, 'latin1');
       piece.copy(joined, before.length);
@@ -123,15 +127,31 @@ export class Http1ClientConnection implements UpstreamConnection {
     }
     this.#socket.cork();
     this.#socket.write(before, 'latin1');
-    const more = this.#socket.write(piece);
+    this.#socket.write(piece);
     if (after > 0) this.#socket.write('\r\n', 'latin1');
     this.#socket.uncork();
-    return more;
+    return this.#allWritten();
   }
+
+  /** Else `onUpstreamWritable` follows: 'drain' comes only after more than a high-water mark, an empty write behind all others. */
+  #allWritten(): boolean {
+    if (this.#socket.writableLength === 0) return true;
+    if (!this.#telling) {
+      this.#telling = true;
+      this.#socket.write('', this.#onWritten);
+    }
+    return false;
+  }
+
+  readonly #onWritten = (): void => {
+    this.#telling = false;
+    if (this.#socket.destroyed || this.#sink === undefined) return;
+    if (this.#allWritten()) this.#onDrain();
+  };
 
   #hold(text: string): boolean {
     this.#held += this.#chunkedRequest ? `${text.length.toString(16)}\r\n${text}\r\n` : text;
-    if (this.#held.length > COALESCE_BYTES) this.flush();
+    if (this.#held.length > COPIED_BYTES) this.flush();
     return !this.#socket.writableNeedDrain;
   }
 
@@ -159,10 +179,14 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#socket.resume();
   }
 
-  /** Gives up the request under way, and the connection with it: its state is no longer certain. */
+  /**
+   * Gives up the request under way, and the connection with it: its state is no longer certain. A server in the middle of its
+   * answer learns by a reset that nobody reads on; a plain end would leave that open.
+   */
   abort(): void {
     this.#sink = undefined;
-    this.#socket.destroy();
+    if (this.#answerBegun) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   /** Closes an idle connection. */
@@ -174,7 +198,7 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   readonly #onRead = (length: number): boolean => {
     if (this.#tunnel) return this.#socket.push(Buffer.from(this.#buffer.subarray(0, length)));
-    if (this.#buffer === LANDING) {
+    if (this.#buffer === LANDING && length >= COPIED_BYTES) {
       this.#buffer = takeBuffer();
       LANDING.copy(this.#buffer, 0, 0, length);
     }

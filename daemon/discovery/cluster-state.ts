@@ -1,4 +1,5 @@
 import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
+import type { Node } from '../../lib/kubernetes/node.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
@@ -11,6 +12,20 @@ export interface AddressOwner {
   readonly service: string;
   readonly nodeName: string | undefined;
 }
+
+/** What a daemon reads of the cluster. */
+export const CLUSTER_KINDS = ['services', 'endpoints', 'pods', 'nodes'] as const;
+export type ClusterKind = (typeof CLUSTER_KINDS)[number];
+
+/** One thing that the watches have to say: plain values, which a thread can send to another. */
+export type ClusterChange =
+  | { readonly kind: 'services'; readonly changes: readonly ObjectChange<Service>[] }
+  | { readonly kind: 'endpoints'; readonly changes: readonly ObjectChange<PublishedGroups>[] }
+  | { readonly kind: 'pods'; readonly changes: readonly ObjectChange<Pod>[] }
+  | { readonly kind: 'nodes'; readonly changes: readonly ObjectChange<Node>[] }
+  /** All of one kind has been read once, and told before this. */
+  | { readonly kind: 'read'; readonly what: ClusterKind }
+  | { readonly kind: 'doubted'; readonly doubted: boolean };
 
 /**
  * What the cluster says, as the request path reads it: always whole, never waiting. Fed by watches, and never emptied by
@@ -25,11 +40,22 @@ export class ClusterState {
   readonly #podWaiters = new Set<() => void>();
   #servicesVersion = 0;
   #readinessDoubted = false;
+  readonly #unread = new Set<ClusterKind>(CLUSTER_KINDS);
   #lastVersion = 0;
   readonly #nextVersion = (): number => {
     this.#lastVersion += 1;
     return this.#lastVersion;
   };
+
+  /** Whether all has been read once, so that what is not there does not exist. */
+  get synced(): boolean {
+    return this.#unread.size === 0;
+  }
+
+  /** Whether this node's pods have been read once. */
+  get podsKnown(): boolean {
+    return !this.#unread.has('pods');
+  }
 
   /** Changes whenever a name may mean another Service or port than before. */
   get servicesVersion(): number {
@@ -83,6 +109,15 @@ export class ClusterState {
       const timer = setTimeout(settle, timeoutMs);
       this.#podWaiters.add(settle);
     });
+  }
+
+  apply(change: ClusterChange): void {
+    if (change.kind === 'services') this.applyServices(change.changes);
+    else if (change.kind === 'endpoints') this.applyEndpoints(change.changes);
+    else if (change.kind === 'pods') this.applyLocalPods(change.changes);
+    else if (change.kind === 'nodes') this.nodes.apply(change.changes);
+    else if (change.kind === 'read') this.#unread.delete(change.what);
+    else this.readinessDoubted = change.doubted;
   }
 
   applyServices(changes: readonly ObjectChange<Service>[]): void {

@@ -9,7 +9,7 @@ import type { KubernetesApi, ObjectChange } from '../../lib/kubernetes/types.ts'
 import type { Log } from '../../lib/log.ts';
 import type { MetricsRegistry } from '../../lib/metrics.ts';
 import type { Readiness } from '../../lib/readiness.ts';
-import type { ClusterState } from './cluster-state.ts';
+import { CLUSTER_KINDS, type ClusterChange, type ClusterKind } from './cluster-state.ts';
 
 const BACKOFF = { minMs: 800, maxMs: 10_000 };
 /** How often the endpoints' watch is looked at. */
@@ -22,7 +22,8 @@ export interface ClusterWatchOptions {
   /** Makes the API client. Rejects with advice where nothing says which API server to use. */
   readonly loadApi: () => Promise<KubernetesApi>;
   readonly nodeName: string;
-  readonly state: ClusterState;
+  /** Takes all that is read, in its order. */
+  readonly tell: (change: ClusterChange) => void;
   readonly readiness: Readiness;
   readonly metrics: MetricsRegistry;
   readonly log: Log;
@@ -31,7 +32,7 @@ export interface ClusterWatchOptions {
 }
 
 /**
- * Keeps the state as the API server tells it: Services, their endpoints, nodes, and this node's pods, one watch each. An API server
+ * Tells what the API server says: Services, their endpoints, nodes, and this node's pods, one watch each. An API server
  * that cannot be reached, or a missing configuration, is waited for; it never ends the daemon.
  */
 export class ClusterWatch {
@@ -40,30 +41,20 @@ export class ClusterWatch {
   #api: KubernetesApi | undefined;
   #stopped = false;
   #retry: NodeJS.Timeout | undefined;
-  #unread = new Set(['services', 'endpoints', 'pods', 'nodes']);
   #failure = 'not asked yet';
   #endpoints: Reflector<PublishedGroups> | undefined;
   #doubtUntil = Number.NEGATIVE_INFINITY;
+  #doubted = false;
   #doubtCheck: NodeJS.Timeout | undefined;
 
   constructor(options: ClusterWatchOptions) {
     this.#options = options;
   }
 
-  /** Whether all has been read once, so that what is not there does not exist. */
-  get synced(): boolean {
-    return this.#unread.size === 0;
-  }
-
-  /** Whether this node's pods have been read once. */
-  get podsKnown(): boolean {
-    return !this.#unread.has('pods');
-  }
-
   start(): void {
     const { readiness } = this.#options;
     readiness.block('kubernetes', () => this.#failure);
-    for (const name of this.#unread) readiness.block(name, WAITING);
+    for (const name of CLUSTER_KINDS) readiness.block(name, WAITING);
     this.#begin(0);
     this.#doubtCheck = setInterval(() => this.#checkDoubt(), DOUBT_CHECK_MS);
     this.#doubtCheck.unref();
@@ -82,19 +73,23 @@ export class ClusterWatch {
 
   /** Services, nodes and pods need nothing but a client; which endpoints there are, the server must say first. */
   async #connect(): Promise<void> {
-    const { loadApi, nodeName, state, readiness } = this.#options;
+    const { loadApi, nodeName, tell, readiness } = this.#options;
     if (this.#api === undefined) {
       const api = await loadApi();
       if (this.#stopped) return;
       this.#api = api;
-      this.#watch(api, 'services', { path: '/api/v1/services' }, trimService, (c) => state.applyServices(c));
-      this.#watch(api, 'nodes', { path: '/api/v1/nodes' }, trimNode, (changes) => state.nodes.apply(changes));
+      this.#watch(api, 'services', { path: '/api/v1/services' }, trimService, (changes) =>
+        tell({ kind: 'services', changes }),
+      );
+      this.#watch(api, 'nodes', { path: '/api/v1/nodes' }, trimNode, (changes) => tell({ kind: 'nodes', changes }));
       const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
-      this.#watch(api, 'pods', ownNode, trimPod, (changes) => state.applyLocalPods(changes));
+      this.#watch(api, 'pods', ownNode, trimPod, (changes) => tell({ kind: 'pods', changes }));
     }
     const { path, trim } = await discoverEndpointsResource(this.#api);
     if (this.#stopped) return;
-    this.#endpoints = this.#watch(this.#api, 'endpoints', { path }, trim, (changes) => state.applyEndpoints(changes));
+    this.#endpoints = this.#watch(this.#api, 'endpoints', { path }, trim, (changes) =>
+      tell({ kind: 'endpoints', changes }),
+    );
     readiness.clear('kubernetes');
   }
 
@@ -109,18 +104,18 @@ export class ClusterWatch {
 
   #watch<T>(
     api: KubernetesApi,
-    name: string,
+    name: ClusterKind,
     resource: ReflectorOptions<T>['resource'],
     trim: ReflectorOptions<T>['trim'],
     apply: (changes: readonly ObjectChange<T>[]) => void,
   ): Reflector<T> {
-    const { readiness, metrics, log, now, random } = this.#options;
+    const { tell, readiness, metrics, log, now, random } = this.#options;
     const reflector = new Reflector<T>({ api, resource, trim, metrics, log, now, random });
     reflector.onChange(apply);
     readiness.block(name, () => reflector.failure ?? WAITING);
     reflector.whenSynced().then(
       () => {
-        this.#unread.delete(name);
+        tell({ kind: 'read', what: name });
         readiness.clear(name);
       },
       () => {}, // stopped before it was read
@@ -131,8 +126,11 @@ export class ClusterWatch {
   }
 
   #checkDoubt(): void {
-    const { now, state } = this.#options;
+    const { now, tell } = this.#options;
     if (this.#endpoints?.synced === true && this.#endpoints.failure !== undefined) this.#doubtUntil = now() + DOUBT_MS;
-    state.readinessDoubted = now() < this.#doubtUntil;
+    const doubted = now() < this.#doubtUntil;
+    if (doubted === this.#doubted) return;
+    this.#doubted = doubted;
+    tell({ kind: 'doubted', doubted });
   }
 }

@@ -17,14 +17,17 @@ export interface Caller {
   readonly node?: string | undefined;
 }
 
+/** Up to here a piece of a body is copied behind what is to leave with it, so that both leave in one write. */
+export const COPIED_BYTES = 16 * 1024;
+
 /** Bytes of a body; text is latin1. */
 export type BodyPiece = Buffer | string;
 
 /** Takes a request's body. */
 export interface BodySink {
   /**
-   * `lent`: the piece is overwritten once this returns. Gives false when no more should come until `resumeBody` is called on
-   * the exchange.
+   * `lent`: the piece is overwritten afterwards. Gives false when no more should come until `resumeBody` is called on the
+   * exchange; a piece that is lent stays as it is till then.
    */
   write(piece: Buffer, lent: boolean): boolean;
   /** Sends out what is held back: no more comes for now. */
@@ -78,7 +81,10 @@ export interface Exchange {
   respond(answer: Answer): void;
   /** Answers 101 or a CONNECT's 2xx, and gives up the connection to whoever asked. Instead of `respond`. */
   openTunnel(status: number, reason: string, fieldLines: string): CallerTunnel;
-  /** Gives false while the piece has not all been taken over: it must not change, nor more come, until `onCallerWritable`. */
+  /**
+   * Gives false while the piece has not all been taken over: it must not change, nor more come, until `onCallerWritable`. One
+   * of less than COPIED_BYTES may change at once.
+   */
   writeBody(piece: Buffer): boolean;
   endBody(trailers: FieldList): void;
   /** Sends out what was held back to be written in one piece. Called when a read from upstream has been worked through. */

@@ -33,17 +33,25 @@ export function splitRequestTarget(method: string, target: string, host: string 
     if (method !== 'OPTIONS') throw new ProxyError('bad_request', 'the target "*" is for OPTIONS alone');
     return { authority: host ?? '', path: '*' };
   }
+  if (target.startsWith('http://')) return splitAbsolute(method, target.slice('http://'.length), host);
   const scheme = SCHEME.exec(target);
   if (scheme === null) throw new ProxyError('bad_request', 'the request target is neither a path nor an http:// URI');
   if (scheme[1]?.toLowerCase() === 'https')
     throw new ProxyError('https_target', 'an https:// target on a plain connection');
   if (scheme[1]?.toLowerCase() !== 'http') throw new ProxyError('bad_request', `the scheme ${scheme[1]}: is not http`);
-  if (host !== undefined && host !== '') parseAuthority(host);
-  const rest = target.slice(scheme[0].length);
-  const end = rest.search(/[/?]/);
-  if (end === -1) return { authority: rest, path: method === 'OPTIONS' ? '*' : '/' };
-  const path = rest.slice(end);
-  return { authority: rest.slice(0, end), path: path.startsWith('/') ? path : `/${path}` };
+  return splitAbsolute(method, target.slice(scheme[0].length), host);
+}
+
+/** `rest`: of an absolute-form behind its scheme. */
+function splitAbsolute(method: string, rest: string, host: string | undefined): RequestTarget {
+  const slash = rest.indexOf('/');
+  const query = rest.indexOf('?');
+  const end = query !== -1 && (slash === -1 || query < slash) ? query : slash;
+  const authority = end === -1 ? rest : rest.slice(0, end);
+  // The same text is read as an authority all the same, by whoever resolves it.
+  if (host !== undefined && host !== '' && host !== authority) parseAuthority(host);
+  if (end === -1) return { authority, path: method === 'OPTIONS' ? '*' : '/' };
+  return { authority, path: end === slash ? rest.slice(end) : `/${rest.slice(end)}` };
 }
 
 /** CONNECT has an authority-form target with a port, always (RFC 9112 §3.2.3). */

@@ -1,4 +1,4 @@
-import { generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto';
+import { generateKeyPair, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import { promisify } from 'node:util';
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
 import { createCertificateRequest } from '../../lib/certificates/certificate-request.ts';
@@ -25,6 +25,9 @@ const RETRY = { minMs: 500, maxMs: 30_000 };
 const POLL = { minMs: 200, maxMs: 3_000 };
 /** A request that nobody has answered for this long is given up for another. */
 const ANSWER_TIMEOUT_MS = 60_000;
+
+/** Node's `ticketKeys`: a name, and keys for AES and HMAC, of 16 bytes each. */
+const TICKET_KEYS_BYTES = 48;
 
 const makeKeys = promisify(generateKeyPair);
 
@@ -247,7 +250,7 @@ export class KubernetesIdentity implements IdentitySource {
   #publish(): void {
     if (this.#certified === undefined) return;
     const { pem: certificate, key } = this.#certified;
-    this.#current = { certificate, key, authorities: this.#authorities };
+    this.#current = { certificate, key, authorities: this.#authorities, ticketKeys: randomBytes(TICKET_KEYS_BYTES) };
     for (const listener of this.#listeners) listener();
   }
 

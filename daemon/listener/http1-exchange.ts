@@ -1,13 +1,18 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
 import { lastChunk } from '../http/chunked-decoder.ts';
-import type { Answer, BodySink, Caller, CallerTunnel, Exchange, ExchangeWatcher } from '../http/exchange.ts';
+import {
+  type Answer,
+  type BodySink,
+  type Caller,
+  type CallerTunnel,
+  COPIED_BYTES,
+  type Exchange,
+  type ExchangeWatcher,
+} from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
-
-/** Up to this size a piece is copied behind its head or chunk size, so that both leave in one write (one segment, one syscall). */
-const COALESCE_BYTES = 16 * 1024;
 
 /** Up to this size a piece is cheaper to write as text behind other text than as bytes. */
 const SMALL_BYTES = 1024;
@@ -20,6 +25,9 @@ export interface ExchangeConnection {
   readonly caller: Caller;
   /** Whether the connection may serve another request after this one, as far as the connection itself is concerned. */
   readonly persistent: boolean;
+  /** Stops reading: a piece of what was read last is still in use. */
+  pauseBody(): void;
+  resumeBody(): void;
   /** Asks for `onCallerWritable` once all is written: the socket's 'drain' comes only after more than a high-water mark. */
   tellWritten(): void;
   /** Lets go of the socket: the exchange's answer has made a tunnel of it. */
@@ -88,9 +96,9 @@ export class Http1Exchange implements Exchange {
     if (this.#answerEnded) return;
     if (this.#sink === undefined) {
       this.#unread.push(lent ? Buffer.from(piece) : piece);
-      this.#connection.socket.pause();
+      this.#connection.pauseBody();
     } else if (!this.#sink.write(piece, lent)) {
-      this.#connection.socket.pause();
+      this.#connection.pauseBody();
     }
   }
 
@@ -102,13 +110,13 @@ export class Http1Exchange implements Exchange {
       let more = true;
       for (const piece of waiting) more = sink.write(piece, false);
       if (!this.#body.done) sink.flush();
-      if (more && !this.#body.done) this.#connection.socket.resume();
+      if (more && !this.#body.done) this.#connection.resumeBody();
     }
     if (this.#body.done) this.#deliverEnd();
   }
 
   resumeBody(): void {
-    if (!this.#body.done) this.#connection.socket.resume();
+    if (!this.#body.done) this.#connection.resumeBody();
   }
 
   #deliverEnd(): void {
@@ -162,7 +170,7 @@ export class Http1Exchange implements Exchange {
     const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
     this.#held = '';
     const after = this.#chunkedAnswer ? '\r\n' : '';
-    if (piece.length < COALESCE_BYTES) {
+    if (piece.length < COPIED_BYTES) {
       const joined = Buffer.allocUnsafe(before.length + piece.length + after.length);
       joined.write(before, 0, 'latin1');
       piece.copy(joined, before.length);
@@ -185,7 +193,7 @@ export class Http1Exchange implements Exchange {
   #hold(piece: Buffer): boolean {
     const text = piece.toString('latin1');
     this.#held += this.#chunkedAnswer ? `${piece.length.toString(16)}\r\n${text}\r\n` : text;
-    if (this.#held.length > COALESCE_BYTES) this.flush();
+    if (this.#held.length > COPIED_BYTES) this.flush();
     return !this.#connection.socket.writableNeedDrain;
   }
 

@@ -2,42 +2,16 @@ import type { Socket } from 'node:net';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
 import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
-import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { asProxyError, type ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
+import { CallerReads } from './caller-reads.ts';
+import { ClosingTimer } from './closing-timer.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
+import { Patience } from './patience.ts';
 import { readInto } from './read-into.ts';
 
-/** A head must be complete this long after its first byte. */
-export const HEAD_TIMEOUT_MS = 20_000;
-/** In the middle of a body that nobody holds back, a caller may be silent this long (nginx's client_body_timeout). */
-const BODY_TIMEOUT_MS = 60_000;
-/**
- * A caller that has something to take may be seen to take nothing of it this long (Envoy's stream_idle_timeout). Linux says that
- * there is room again for every 1.4 MB taken of a full buffer: a minute would cut off whoever takes less than 25 KB/s.
- */
-const SEND_TIMEOUT_MS = 300_000;
-/** Longer than the 60–75 s for which common clients keep idle connections, so that they close first and never race ours. */
-const IDLE_TIMEOUT_MS = 120_000;
-/**
- * Once all is sent the caller's unread bytes are read and dropped, so that no reset eats the answer: until none have come for
- * this long, and so many times over at most (nginx's lingering_time).
- */
-const LINGER_MS = 1_000;
-const LINGER_TURNS = 30;
-/**
- * A caller that has closed its sending side while it waits for an answer is either half-closed (RFC 9112 §9.6) or gone;
- * TCP shows both alike. It gets this long for the answer to begin, then the request is cancelled.
- */
-const HALF_CLOSED_GRACE_MS = 500;
-/** The same once the answer has begun: this long without a byte of it, and the caller is taken for gone. */
-const HALF_CLOSED_SILENCE_MS = 5_000;
-const READ_BYTES = 64 * 1024;
-/** All connections read into it: a head is worked through before the next read, and what is kept of it is copied. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
-/** A tunnel through which nothing passes is given up after this long (Envoy's idle_timeout of TCP). */
-const TUNNEL_IDLE_MS = 3_600_000;
-/** The same for one of which a side has ended: seldom is more to come, and nobody may be left to close it. */
-const HALF_CLOSED_TUNNEL_MS = 300_000;
+/** Pipelined requests are read ahead up to here: as long as a caller is read, it is seen when it goes away. */
+const READ_AHEAD_BYTES = 64 * 1024;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -68,7 +42,8 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** How many of them have been searched for the end of a head in vain. */
   #searched = 0;
   #consuming = false;
-  #buffer = READ_BUFFER;
+  readonly #reads = new CallerReads();
+  readonly #patience = new Patience();
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
   #callerEnded = false;
@@ -76,16 +51,10 @@ export class Http1ServerConnection implements ExchangeConnection {
   /** The socket is a tunnel's: nothing is read, timed or closed here. */
   #released = false;
   #waitingSince: number;
-  /** Since when a sweep has seen no byte of the body or the tunnel under way, and how many there had been by then. */
-  #quietSince = 0;
-  #bytesSeen = -1;
-  /** Since when a sweep has seen the caller take nothing of what waits for it, and how many bytes it had taken by then. */
-  #untakenSince = 0;
-  #bytesTaken = -1;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new ClosingTimer();
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
-    this.socket = readInto(socket, { buffer: this.#nextBuffer, callback: this.#onRead }) ?? socket;
+    this.socket = readInto(socket, { buffer: () => this.#nextBuffer(), callback: this.#onRead }) ?? socket;
     this.caller = caller;
     this.#host = host;
     this.#waitingSince = host.now();
@@ -104,9 +73,9 @@ export class Http1ServerConnection implements ExchangeConnection {
   releaseSocket(exchange: Http1Exchange): CallerTunnel {
     const { socket } = this;
     this.#released = true;
-    this.#bytesSeen = -1;
+    this.#patience.renew();
     if (this.#exchange === exchange) this.#letGo();
-    this.#clearTimer();
+    this.#timer.clear();
     socket.off('data', this.#onData);
     socket.off('drain', this.#onDrain);
     socket.off('end', this.#onEnd);
@@ -136,64 +105,29 @@ export class Http1ServerConnection implements ExchangeConnection {
   sweep(now: number): void {
     const { socket } = this;
     if (socket.destroyed) return;
-    if (this.#released) {
-      this.#sweepTunnel(now);
-      return;
-    }
-    if (socket.writableLength > 0) this.#sweepUntaken(now);
-    else this.#bytesTaken = -1;
-    if (this.#closing || socket.destroyed) return;
-    if (this.#exchange !== undefined) {
-      this.#sweepBody(this.#exchange, now);
-      return;
-    }
-    if (socket.writableNeedDrain) return; // it is we who do not read
-    const waited = now - this.#waitingSince;
-    if (this.#unread !== undefined && waited > HEAD_TIMEOUT_MS) {
-      this.#refuse(new ProxyError('head_timeout', 'the request head did not arrive in time'));
-    } else if (waited > IDLE_TIMEOUT_MS) {
-      this.#close();
+    const late = this.#released ? this.#patience.tunnel(socket, now) : this.#patience.untaken(socket, now);
+    if (late !== undefined) {
+      this.#host.onRefused(late);
+      if (this.#released)
+        socket.destroy(); // the tunnel's other side follows
+      else socket.resetAndDestroy(); // a plain end would wait behind what is not taken
+    } else if (!this.#released && !this.#closing) {
+      this.#sweepRequest(now);
     }
   }
 
-  /** Silence is measured from sweep to sweep, so that no byte on its way has to look at a clock. */
-  #sweepBody(exchange: Http1Exchange, now: number): void {
-    const { bytesRead } = this.socket;
-    if (bytesRead !== this.#bytesSeen || exchange.bodyComplete || exchange.holdsBodyBack) {
-      this.#bytesSeen = bytesRead;
-      this.#quietSince = now;
-    } else if (now - this.#quietSince > BODY_TIMEOUT_MS) {
-      this.#refuse(new ProxyError('body_timeout', `nothing more of the body came for ${BODY_TIMEOUT_MS / 1_000} s`));
-    }
-  }
-
-  /** Measured from sweep to sweep as well, by the writes that have finished. */
-  #sweepUntaken(now: number): void {
-    const taken = this.socket.bytesWritten - this.socket.writableLength;
-    if (taken !== this.#bytesTaken) {
-      this.#bytesTaken = taken;
-      this.#untakenSince = now;
-    } else if (now - this.#untakenSince > SEND_TIMEOUT_MS) {
-      const detail = `the caller took nothing of its answer for ${SEND_TIMEOUT_MS / 1_000} s`;
-      this.#host.onRefused(new ProxyError('send_timeout', detail));
-      this.socket.resetAndDestroy(); // a plain end would wait behind what is not taken
-    }
-  }
-
-  #sweepTunnel(now: number): void {
+  #sweepRequest(now: number): void {
     const { socket } = this;
-    const passed = socket.bytesRead + socket.bytesWritten;
-    if (passed !== this.#bytesSeen) {
-      this.#bytesSeen = passed;
-      this.#quietSince = now;
-      return;
+    const exchange = this.#exchange;
+    if (exchange !== undefined) {
+      const due = !exchange.bodyComplete && !exchange.holdsBodyBack;
+      const late = this.#patience.body(socket, due, now);
+      if (late !== undefined) this.#refuse(late);
+    } else if (!socket.writableNeedDrain) {
+      const late = this.#patience.head(now - this.#waitingSince, this.#unread !== undefined);
+      if (late === 'idle') this.#close();
+      else if (late !== undefined) this.#refuse(late);
     }
-    const limit = socket.readableEnded || socket.writableEnded ? HALF_CLOSED_TUNNEL_MS : TUNNEL_IDLE_MS;
-    if (now - this.#quietSince <= limit) return;
-    this.#host.onRefused(
-      new ProxyError('tunnel_idle', `nothing passed through the tunnel for ${limit / 60_000} minutes`),
-    );
-    socket.destroy(); // the tunnel's other side follows
   }
 
   /** Ends the connection as soon as no request is under way on it. */
@@ -208,7 +142,7 @@ export class Http1ServerConnection implements ExchangeConnection {
   exchangeAnswered(exchange: Http1Exchange, reusable: boolean): void {
     if (this.#exchange !== exchange) return;
     this.#letGo();
-    this.#clearTimer();
+    this.#timer.clear();
     if (!reusable || this.#callerEnded) {
       this.#close();
       return;
@@ -247,22 +181,24 @@ export class Http1ServerConnection implements ExchangeConnection {
   };
 
   readonly #onRead = (length: number): boolean => {
-    const bytes = this.#buffer.subarray(0, length);
+    const bytes = this.#reads.take(length);
     if (this.#released) return this.socket.push(Buffer.from(bytes));
     this.#onData(bytes);
     return true;
   };
 
-  /** A body's pieces go on as they are, and stay in use for a while. */
-  readonly #nextBuffer = (): Buffer => {
-    const inBody = this.#exchange?.bodyComplete === false;
-    this.#buffer = inBody ? Buffer.allocUnsafeSlow(READ_BYTES) : READ_BUFFER;
-    return this.#buffer;
-  };
+  #nextBuffer(): Buffer {
+    return this.#reads.next(this.#exchange?.bodyComplete === false);
+  }
 
-  #own(bytes: Buffer, offset: number): Buffer {
-    const rest = offset === 0 ? bytes : bytes.subarray(offset);
-    return bytes.buffer === READ_BUFFER.buffer ? Buffer.from(rest) : rest;
+  pauseBody(): void {
+    this.#reads.lent = true;
+    this.socket.pause();
+  }
+
+  resumeBody(): void {
+    this.#reads.lent = false;
+    this.socket.resume();
   }
 
   readonly #onData = (bytes: Buffer): void => {
@@ -302,7 +238,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     }
     if (this.socket.writableNeedDrain) {
       // Answers to requests that a caller sends without reading would pile up without limit.
-      this.#unread = this.#own(bytes, at);
+      this.#unread = this.#reads.keep(bytes, at);
       this.#searched = 0;
       this.socket.pause();
       return undefined;
@@ -312,7 +248,7 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (read === undefined) {
       checkRequestBegins(bytes, at, searched);
       if (this.#searched === 0) this.#waitingSince = this.#host.now();
-      this.#unread = this.#own(bytes, at);
+      this.#unread = this.#reads.keep(bytes, at);
       this.#searched = this.#unread.length;
       return undefined;
     }
@@ -339,9 +275,9 @@ export class Http1ServerConnection implements ExchangeConnection {
 
   #readBody(bytes: Buffer, offset: number): number | undefined {
     const exchange = this.#exchange as Http1Exchange;
-    if (!exchange.bodyComplete) return exchange.receive(bytes, offset, bytes.buffer === READ_BUFFER.buffer);
-    this.#unread = this.#own(bytes, offset);
-    this.socket.pause();
+    if (!exchange.bodyComplete) return exchange.receive(bytes, offset, this.#reads.holds(bytes));
+    this.#unread = this.#reads.keep(bytes, offset);
+    if (this.#unread.length >= READ_AHEAD_BYTES) this.socket.pause();
     return undefined;
   }
 
@@ -367,19 +303,9 @@ export class Http1ServerConnection implements ExchangeConnection {
     if (this.#closing) return;
     this.#closing = true;
     this.#unread = undefined;
-    this.#clearTimer();
-    this.socket.end(() => this.#linger());
+    this.#timer.clear();
+    this.socket.end(() => this.#timer.linger(this.socket));
     this.socket.resume();
-  }
-
-  #linger(turns = LINGER_TURNS): void {
-    if (this.socket.destroyed) return;
-    const { bytesRead } = this.socket;
-    this.#timer = setTimeout(() => {
-      if (turns > 1 && this.socket.bytesRead !== bytesRead) this.#linger(turns - 1);
-      else this.socket.destroy();
-    }, LINGER_MS);
-    this.#timer.unref();
   }
 
   readonly #onEnd = (): void => {
@@ -392,37 +318,15 @@ export class Http1ServerConnection implements ExchangeConnection {
       exchange.callerGone();
       this.socket.destroy();
     } else {
-      this.#watchHalfClosed(exchange);
+      this.#timer.watchHalfClosed(this.socket, exchange);
     }
   };
 
-  #watchHalfClosed(exchange: Http1Exchange): void {
-    const { answered } = exchange;
-    const { bytesWritten } = this.socket;
-    this.#timer = setTimeout(
-      () => {
-        const { socket } = this;
-        if (exchange.answered !== answered || socket.bytesWritten !== bytesWritten || socket.writableLength > 0) {
-          this.#watchHalfClosed(exchange);
-          return;
-        }
-        exchange.callerGone();
-        socket.destroy();
-      },
-      answered ? HALF_CLOSED_SILENCE_MS : HALF_CLOSED_GRACE_MS,
-    );
-    this.#timer.unref();
-  }
-
   #onClose(): void {
-    this.#clearTimer();
+    this.#timer.clear();
     this.#exchange?.callerGone();
     this.#letGo();
+    this.#reads.giveBack();
     this.#host.onClosed(this);
-  }
-
-  #clearTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 }

@@ -35,6 +35,7 @@ export class Listener implements ConnectionHost {
   readonly #server: Server;
   readonly #tls: TlsFront | undefined;
   readonly #connections = new Set<Http1ServerConnection>();
+  #accepted = 0;
   #draining = false;
   #drained: (() => void) | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -58,6 +59,11 @@ export class Listener implements ConnectionHost {
 
   get openConnections(): number {
     return this.#connections.size;
+  }
+
+  /** Since the beginning, without those that never got as far as to carry requests. */
+  get acceptedConnections(): number {
+    return this.#accepted;
   }
 
   /** Begins to listen; gives the address that it listens on. Rejects with the system's error (EADDRINUSE, EACCES, …). */
@@ -125,6 +131,7 @@ export class Listener implements ConnectionHost {
       return;
     }
     const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice('::ffff:'.length) : remoteAddress;
+    this.#accepted += 1;
     this.#connections.add(new Http1ServerConnection(socket, { address, port: remotePort, node }, this));
   }
 

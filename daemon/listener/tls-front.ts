@@ -90,12 +90,13 @@ export class TlsFront {
   #useIdentity(): void {
     const { current } = this.#options.identity;
     if (current === undefined) return;
-    // A new context has new ticket keys: sessions of the old one end in a full handshake.
+    // With new ticket keys: sessions of the identity before end in a full handshake.
     this.#server.setSecureContext({
       cert: current.certificate,
       key: current.key,
       ca: [...current.authorities],
       minVersion: 'TLSv1.3',
+      ticketKeys: Buffer.from(current.ticketKeys),
       sessionTimeout: SESSION_SECONDS,
       sessionIdContext: 'nodemesh',
     });

@@ -42,12 +42,16 @@ function qualified(name: string): ServiceName[] {
   return [{ hostname: first, service: second, namespace: third }];
 }
 
+/** Of `localhost`, 127.0.0.1 and [::1]: a cheap look before the careful one. */
+const LOOPBACK_BEGINS = new Set(['l', 'L', '1', '['].map((first) => first.charCodeAt(0)));
+
 /**
  * A loopback authority as the calling pod means it: its own address, with the port as written. Clients that heed no
  * `no_proxy` (BusyBox wget) ask the proxy for `http://localhost/`, where the proxy's own loopback is never meant. Undefined
  * for any other authority.
  */
 export function reflectLoopback(authority: string, callerAddress: string): string | undefined {
+  if (!LOOPBACK_BEGINS.has(authority.charCodeAt(0))) return undefined;
   const match = /^(?:localhost\.?|127\.0\.0\.\d{1,3}|\[::1\])(:\d{1,5})?$/i.exec(authority);
   if (match === null) return undefined;
   return `${callerAddress.includes(':') ? `[${callerAddress}]` : callerAddress}${match[1] ?? ''}`;

@@ -1,9 +1,12 @@
 import { ProxyError } from '../http/proxy-error.ts';
-import { ConcurrencyLimit } from './concurrency-limit.ts';
+import { ConcurrencyLimit, type RequestLimit } from './concurrency-limit.ts';
+import { SharedConcurrencyLimit } from './shared-limit.ts';
 
 export interface AdmissionOptions {
   /** Undefined: no limit. */
   readonly maxConcurrentRequests: number | undefined;
+  /** Where requests are counted of which other threads take some too; undefined: this thread takes all. */
+  readonly sharedTable?: SharedArrayBuffer | undefined;
   /** Whether the event loop is behind. */
   readonly lagging: () => boolean;
   readonly now: () => number;
@@ -12,12 +15,13 @@ export interface AdmissionOptions {
 /** Decides before any work is done whether one server takes a further request. */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #limit: ConcurrencyLimit | undefined;
+  readonly #limit: RequestLimit | undefined;
 
   constructor(options: AdmissionOptions) {
-    const { maxConcurrentRequests } = options;
+    const { maxConcurrentRequests: max, sharedTable } = options;
     this.#options = options;
-    this.#limit = maxConcurrentRequests === undefined ? undefined : new ConcurrencyLimit(maxConcurrentRequests);
+    if (max === undefined) return;
+    this.#limit = sharedTable === undefined ? new ConcurrencyLimit(max) : new SharedConcurrencyLimit(max, sharedTable);
   }
 
   /** Undefined: the request of `caller` (its address) is taken, and `release` follows. Else why it is not. */

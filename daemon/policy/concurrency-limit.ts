@@ -1,8 +1,21 @@
 /** A caller counts for the shares this long after its last request. */
-const ACTIVE_MS = 10_000;
+export const ACTIVE_MS = 10_000;
 /** Shares are kept to this long after the limit, or a share, was last run into. */
-const CONTENDED_MS = 10_000;
+export const CONTENDED_MS = 10_000;
 const SWEEP_MS = 1_000;
+
+/** Says whether one more request is taken. Times are ms of one monotonic clock. */
+export interface RequestLimit {
+  /** Takes a place for a request of `caller`; gives false where there is none for it. */
+  take(caller: string, now: number): boolean;
+  /** Gives a place back. */
+  release(caller: string): void;
+}
+
+/** What each of so many callers gets of a limit that does not suffice for all. */
+export function fairShare(max: number, callers: number): number {
+  return Math.max(1, Math.floor(max / callers));
+}
 
 interface Usage {
   held: number;
@@ -14,7 +27,7 @@ interface Usage {
  * reached, no caller gets more than its share of it, so that one noisy pod leaves the others theirs. As long as it has not,
  * one may have all. Times are ms of one monotonic clock.
  */
-export class ConcurrencyLimit {
+export class ConcurrencyLimit implements RequestLimit {
   readonly #max: number;
   readonly #callers = new Map<string, Usage>();
   #held = 0;
@@ -25,7 +38,6 @@ export class ConcurrencyLimit {
     this.#max = max;
   }
 
-  /** Takes a place for a request of `caller`; gives false where there is none for it. */
   take(caller: string, now: number): boolean {
     this.#forgetIdle(now);
     let usage = this.#callers.get(caller);
@@ -34,7 +46,7 @@ export class ConcurrencyLimit {
       this.#callers.set(caller, usage);
     }
     usage.lastSeenAt = now;
-    const share = Math.max(1, Math.floor(this.#max / this.#callers.size));
+    const share = fairShare(this.#max, this.#callers.size);
     if (this.#held >= this.#max || (now < this.#contendedUntil && usage.held >= share)) {
       this.#contendedUntil = now + CONTENDED_MS;
       return false;
@@ -45,7 +57,6 @@ export class ConcurrencyLimit {
     return true;
   }
 
-  /** Gives a place back. */
   release(caller: string): void {
     const usage = this.#callers.get(caller);
     if (usage === undefined) return;

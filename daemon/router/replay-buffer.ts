@@ -30,19 +30,20 @@ export class ReplayBuffer {
 
   /**
    * Keeps a piece as long as the body may be sent again; `sent`: it goes out at the same time, else it is kept whatever its
-   * size. `lent`: it is overwritten afterwards. Gives what to send.
+   * size. `lent`: it is overwritten afterwards. Gives what to send, which is lent as well where it is the piece itself.
    */
   add(piece: Buffer, sent: boolean, lent: boolean): BodyPiece {
-    const own = piece.length <= TEXT_BYTES ? piece.toString('latin1') : lent ? Buffer.from(piece) : piece;
     this.#bytes += piece.length;
-    if (this.#forgotten) return own;
-    if (this.#bytes > REPLAY_BYTES && sent) {
-      this.forget();
-    } else {
-      this.#pieces ??= [];
-      this.#pieces.push(own);
-    }
-    return own;
+    if (this.#bytes > REPLAY_BYTES && sent) this.forget();
+    if (piece.length <= TEXT_BYTES) return this.#keep(piece.toString('latin1'));
+    return this.#keep(lent && !this.#forgotten ? Buffer.from(piece) : piece);
+  }
+
+  #keep(piece: BodyPiece): BodyPiece {
+    if (this.#forgotten) return piece;
+    this.#pieces ??= [];
+    this.#pieces.push(piece);
+    return piece;
   }
 
   end(trailers: FieldList): void {

@@ -18,7 +18,10 @@ export interface FailedAttempt {
   readonly cause: AttemptFailure;
   /** No byte can have reached an application: nothing was sent, or the other daemon says so. */
   readonly untouched: boolean;
-  /** A connection that had been idle was lost before any byte of an answer: the server closed it meanwhile (RFC 9112 §9.3.1). */
+  /**
+   * A connection that had been idle was lost before any byte of an answer: the server has closed it meanwhile, or has died of
+   * the request (RFC 9112 §9.3.1).
+   */
   readonly staleConnection: boolean;
   readonly attempts: number;
   /** How many of them may have reached an application, this one included. */
@@ -30,7 +33,7 @@ export interface FailedAttempt {
 /** Whether another attempt may be made, and where. What an application answered is tried again only as the classifier says. */
 export function decideRetry(failed: FailedAttempt, classifier: ResponseClassifier): RetryDecision {
   if (failed.attempts >= MAX_ATTEMPTS || !failed.replayable) return 'no';
-  if (failed.staleConnection) return 'again';
+  if (failed.staleConnection && isIdempotent(failed.method)) return 'again';
   if (failed.untouched) return 'elsewhere';
   if (failed.touching >= MAX_TOUCHING_ATTEMPTS) return 'no';
   return mayTouchAgain(failed, classifier) ? 'elsewhere' : 'no';

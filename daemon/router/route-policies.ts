@@ -13,11 +13,14 @@ export interface PolicyTarget {
   readonly service: string;
 }
 
-/** Which policy a router's `service` and `client` keys make for a destination; for equal destinations the same object. */
-export function routePolicies(config: {
-  readonly service: readonly ServiceConfig[];
-  readonly client: readonly ClientConfig[];
-}): (of: PolicyTarget) => RoutePolicy {
+/**
+ * Which policy a router's `service` and `client` keys make for a destination; for equal destinations the same object.
+ * `workers`: how many threads serve, each of which allows its part of the retries that are always allowed.
+ */
+export function routePolicies(
+  config: { readonly service: readonly ServiceConfig[]; readonly client: readonly ClientConfig[] },
+  workers = 1,
+): (of: PolicyTarget) => RoutePolicy {
   const remembered = new Map<string, RoutePolicy>();
   return (of) => {
     const key = `${of.namespace}/${of.service}`;
@@ -26,6 +29,7 @@ export function routePolicies(config: {
       policy = policyOf(
         merged(config.service, (prefix) => servicePaths(of).some((path) => hasPrefix(path, prefix))),
         merged(config.client, (prefix) => hasPrefix(clientPath(of), untransformed(prefix))),
+        workers,
       );
       if (remembered.size >= MAX_REMEMBERED) remembered.clear();
       remembered.set(key, policy);
@@ -34,7 +38,7 @@ export function routePolicies(config: {
   };
 }
 
-function policyOf(service: ServiceConfig, client: ClientConfig): RoutePolicy {
+function policyOf(service: ServiceConfig, client: ClientConfig, workers: number): RoutePolicy {
   const { retryBudget, classifier } = DEFAULT_POLICY;
   const budget = service.retries?.budget;
   return {
@@ -42,7 +46,7 @@ function policyOf(service: ServiceConfig, client: ClientConfig): RoutePolicy {
     attemptTimeoutMs: client.requestAttemptTimeoutMs,
     retryBudget: {
       ttlSecs: budget?.ttlSecs ?? retryBudget.ttlSecs,
-      minRetriesPerSec: budget?.minRetriesPerSec ?? retryBudget.minRetriesPerSec,
+      minRetriesPerSec: (budget?.minRetriesPerSec ?? retryBudget.minRetriesPerSec) / workers,
       percentCanRetry: budget?.percentCanRetry ?? retryBudget.percentCanRetry,
     },
     retryBackoff: service.retries?.backoff,

@@ -27,7 +27,7 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());
   from.on('close', (broken: boolean) => {
-    if (broken) to.resetAndDestroy();
+    if (broken) reset(to);
     else letGo(to);
     onClosed();
   });
@@ -45,5 +45,11 @@ function pump({ socket: from, early }: OpenedTunnel, to: Socket, onClosed: () =>
 /** Closes a connection once it has taken what waits for it. */
 function letGo(socket: Socket): void {
   socket.destroySoon();
-  if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => socket.resetAndDestroy());
+  if (!socket.destroyed) socket.setTimeout(LAST_BYTES_TIMEOUT_MS, () => reset(socket));
+}
+
+/** libuv refuses a reset (EINVAL) while a shutdown is under way, and the socket would never close: a plain end comes anyway then. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished && socket.writableLength === 0) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -50,6 +50,8 @@ export class DaemonMetrics {
   readonly panics: Family<Counter>;
   readonly direct: Family<Counter>;
   readonly connections: Family<Gauge>;
+  readonly workerConnections: Family<Counter>;
+  readonly workerBusy: Family<Counter>;
   readonly #services = new Map<string, ServiceMetrics>();
 
   constructor(registry: MetricsRegistry) {
@@ -90,6 +92,12 @@ export class DaemonMetrics {
       ['dst_namespace', 'dst_service'],
     );
     this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
+    this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [
+      'worker',
+    ]);
+    this.workerBusy = registry.counter('worker_busy_seconds_total', "Time that a thread's event loop was not idle.", [
+      'worker',
+    ]);
   }
 
   service(role: RouterRole, namespace: string, service: string): ServiceMetrics {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROXY_CPU, type Processes } from './processes.ts';
+import { type CpuList, PROXY_CPU, type Processes } from './processes.ts';
 
 /**
  * Where the daemon of a working tree starts: the bundle that its image carries, made anew, or its source where the tree has
@@ -28,12 +28,15 @@ export async function startDaemon(
     readonly port: number;
     readonly adminPort: number;
     readonly webPort: number;
+    /** Threads that serve, and on which cores; one on the proxy's. */
+    readonly workers?: number;
+    readonly cpu?: CpuList;
     /** Further names, and the ports that they stand for. */
     readonly names?: Readonly<Record<string, readonly number[]>>;
     readonly nodeArgs?: readonly string[];
   },
 ): Promise<number> {
-  const { router, port, adminPort, webPort } = place;
+  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU } = place;
   const own = join(place.dir, `daemon-${port}`);
   mkdirSync(join(own, 'disco'), { recursive: true });
   for (const [name, ports] of Object.entries({ web: [webPort], ...place.names })) {
@@ -42,12 +45,12 @@ export async function startDaemon(
   const config = join(own, 'daemon.yaml');
   writeFileSync(
     config,
-    `admin: {port: ${adminPort}}
+    `${workers === undefined ? '' : `workers: ${workers}\n`}admin: {port: ${adminPort}}
 namers: [{kind: io.l5d.fs, rootDir: ${own}/disco}]
 routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}]}]
 `,
   );
   const env = { NODE_NAME: `node-${port}` };
   const args = [...(place.nodeArgs ?? []), main, config];
-  return processes.listening(processes.start(process.execPath, args, { cpu: PROXY_CPU, env }), port);
+  return processes.listening(processes.start(process.execPath, args, { cpu, env }), port);
 }

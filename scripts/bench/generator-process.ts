@@ -1,12 +1,16 @@
 /** Makes the load: carries out one Order at a time, and sends a Report of each. Ends with the process that started it. */
 import type { Order, Report } from './generator.ts';
 import { runLoad } from './load.ts';
-import { download, openIdle, upload } from './memory-load.ts';
+import { download, hold, openIdle, upload } from './memory-load.ts';
+import { openSlowClients } from './slow-clients.ts';
+
+const OPEN = { openIdle, hold, openSlow: openSlowClients } as const;
 
 async function carryOut(order: Order): Promise<Report> {
   if (order.kind === 'load') return { result: await runLoad(order.port, order.case, order.seconds) };
-  if (order.kind === 'openIdle') await openIdle(order.port, order.count);
-  else await (order.kind === 'download' ? download : upload)(order.port, order.bytes);
+  if (order.kind === 'download') await download(order.port, order.bytes, order.framing);
+  else if (order.kind === 'upload') await upload(order.port, order.bytes, order.framing);
+  else await OPEN[order.kind](order.port, order.count);
   return {};
 }
 

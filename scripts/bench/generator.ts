@@ -3,13 +3,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Case } from './cases.ts';
 import type { LoadResult } from './load.ts';
-import { LOAD_CPU, type Processes } from './processes.ts';
+import type { Framing } from './memory-load.ts';
+import { type CpuList, LOAD_CPU, type Processes } from './processes.ts';
 
 /** What the load's process is told to do; it answers each with one Report. */
 export type Order =
-  | { readonly kind: 'load'; readonly port: number; readonly case: Case; readonly seconds: number }
-  | { readonly kind: 'openIdle'; readonly port: number; readonly count: number }
-  | { readonly kind: 'download' | 'upload'; readonly port: number; readonly bytes: number };
+  | { readonly kind: 'load'; readonly port: number | readonly number[]; readonly case: Case; readonly seconds: number }
+  | { readonly kind: 'openIdle' | 'hold' | 'openSlow'; readonly port: number; readonly count: number }
+  | { readonly kind: 'download'; readonly port: number; readonly bytes: number; readonly framing: Framing }
+  | { readonly kind: 'upload'; readonly port: number; readonly bytes: number; readonly framing: Framing };
 
 export interface Report {
   readonly result?: LoadResult | undefined;
@@ -17,9 +19,9 @@ export interface Report {
 }
 
 /** Starts the process that makes the load, so that it takes no time from the proxy under test. */
-export function startGenerator(processes: Processes): Generator {
+export function startGenerator(processes: Processes, cpu: CpuList = LOAD_CPU): Generator {
   const script = join(import.meta.dirname, 'generator-process.ts');
-  return new Generator(processes.start(process.execPath, [script], { cpu: LOAD_CPU, ipc: true }));
+  return new Generator(processes.start(process.execPath, [script], { cpu, ipc: true }));
 }
 
 export class Generator {
@@ -30,7 +32,7 @@ export class Generator {
   }
 
   /** Runs one case. Rejects where any request failed. */
-  async load(port: number, one: Case, seconds: number): Promise<LoadResult> {
+  async load(port: number | readonly number[], one: Case, seconds: number): Promise<LoadResult> {
     const { result } = await this.order({ kind: 'load', port, case: one, seconds });
     if (result === undefined) throw new Error('the load gave no result');
     if (result.failures > 0) throw new Error(`${result.failures} of ${result.requests} requests failed`);

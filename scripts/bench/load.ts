@@ -17,9 +17,9 @@ const READ_BYTES = 64 * 1024;
 /** A connection that gives no answer for so long after the end of a run has failed. */
 const PATIENCE_MS = 5_000;
 
-/** Runs one case against a port of 127.0.0.1; resolves when the time is over and the last answers are in. */
-export async function runLoad(port: number, one: Case, seconds: number): Promise<LoadResult> {
-  const load = new Load(port, one, seconds);
+/** Runs one case against a port of 127.0.0.1, or several in turns; resolves when the time is over and the last answers are in. */
+export async function runLoad(port: number | readonly number[], one: Case, seconds: number): Promise<LoadResult> {
+  const load = new Load([port].flat(), one, seconds);
   const startedAt = performance.now();
   if (one.mode.kind === 'paced') await load.pace(one.mode.perSecond);
   else await load.runClosed(one.mode.kind === 'close');
@@ -37,15 +37,16 @@ export async function runLoad(port: number, one: Case, seconds: number): Promise
 class Load {
   readonly latenciesMs: number[] = [];
   failures = 0;
-  readonly #port: number;
+  readonly #ports: readonly number[];
+  #connections = 0;
   readonly #case: Case;
   readonly #request: Buffer;
   readonly #endsAt: number;
   readonly #seconds: number;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
 
-  constructor(port: number, one: Case, seconds: number) {
-    this.#port = port;
+  constructor(ports: readonly number[], one: Case, seconds: number) {
+    this.#ports = ports;
     this.#case = one;
     this.#request = Buffer.from(one.request, 'latin1');
     this.#seconds = seconds;
@@ -108,7 +109,9 @@ class Load {
 
   #connect(onAnswer: () => void): Connection {
     const { answerBytes } = this.#case;
-    return new Connection(this.#port, this.#buffer, answerBytes, (latencyMs) => {
+    this.#connections += 1;
+    const port = this.#ports[this.#connections % this.#ports.length] as number;
+    return new Connection(port, this.#buffer, answerBytes, (latencyMs) => {
       this.latenciesMs.push(latencyMs);
       onAnswer();
     });

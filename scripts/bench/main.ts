@@ -3,7 +3,7 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes.
+ * a review takes, `-- workers` what a second thread brings.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -14,14 +14,15 @@ import { barChart } from './chart.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
-import { type Circumstances, comparison, results, tables } from './report.ts';
+import { type Circumstances, comparison, page, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWebhook } from './webhook.ts';
+import { measureWorkers } from './workers.ts';
 
-const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 0.7, patienceSeconds: 120 };
+const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 1.5, patienceSeconds: 120 };
 const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patienceSeconds: 4 };
 /** Many short rounds: what differs by a few per cent needs many. */
 const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
@@ -45,6 +46,7 @@ try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
   else if (positionals.includes('webhook')) await webhook();
+  else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('soak')) await soakLong();
   else await speed();
 } finally {
@@ -53,7 +55,7 @@ try {
 }
 
 async function memory(): Promise<void> {
-  for (const verdict of await measureMemory(processes, dir, ROOT)) print(verdictLine(verdict));
+  await measureMemory(processes, dir, ROOT, (verdict) => print(verdictLine(verdict)));
 }
 
 async function webhook(): Promise<void> {
@@ -117,6 +119,7 @@ async function speed(): Promise<void> {
   if (values.against !== undefined || values.quick) return;
   writeJson('results.json', results(series, checked, where));
   writeFileSync(join(OUT, 'cpu-per-request.svg'), chart(series, where));
+  writeFileSync(join(OUT, 'README.md'), page(series, checked, where, failed));
 }
 
 function writeJson(name: string, content: unknown): void {

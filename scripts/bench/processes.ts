@@ -13,6 +13,16 @@ const POLL_MS = 20;
 /** The proxy under test has one core to itself; load and application share the other. */
 export const PROXY_CPU = 0;
 export const LOAD_CPU = 1;
+/** Where proxy and load share what there is. */
+export const BOTH_CPUS = `${PROXY_CPU},${LOAD_CPU}`;
+/** Cores as `taskset -c` takes them. */
+export type CpuList = number | string;
+
+/** What each thread of a process has used so far, µs, by its id. */
+export function threadCpuUs(pid: number): Map<string, number> {
+  const used = (thread: string) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+  return new Map(readdirSync(`/proc/${pid}/task`).map((thread) => [thread, used(thread) / 1_000]));
+}
 
 /** What some processes have used so far, with those that they started. */
 export interface Usage {
@@ -35,11 +45,11 @@ export class Processes {
     this.pinned = availableParallelism() > 1 && [PROXY_CPU, LOAD_CPU].every(canPin);
   }
 
-  /** Starts a command on one core. With `ipc`, a Node process that takes and gives messages. */
+  /** Starts a command on these cores. With `ipc`, a Node process that takes and gives messages. */
   start(
     command: string,
     args: readonly string[],
-    options: { cpu: number; env?: NodeJS.ProcessEnv; ipc?: boolean },
+    options: { cpu: CpuList; env?: NodeJS.ProcessEnv; ipc?: boolean },
   ): ChildProcess {
     const log = openSync(this.#logOf(this.#children.length), 'w');
     const [file = command, ...rest] = this.pinned

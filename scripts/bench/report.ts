@@ -30,6 +30,46 @@ export function tables(series: readonly Series[]): string {
     .join('\n');
 }
 
+/** A page in Markdown: circumstances, wanted figures, a table a case. `notes`: what was left out, a line each. */
+export function page(
+  series: readonly Series[],
+  verdicts: readonly Verdict[],
+  where: Circumstances,
+  notes: readonly string[],
+): string {
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const ruler = (cells: readonly string[]) => row(cells.map((_, i) => (i === 0 ? '---' : '---:')));
+  const wanted = ['wanted', 'limit', 'measured', ''];
+  const lines = [
+    '# What a proxied request costs',
+    '',
+    `\`npm run bench\` on ${where.date}: ${where.cpu}, Linux ${where.kernel}, Node ${where.node}; medians of ${where.rounds} rounds of`,
+    `${where.seconds} s, interleaved; ${where.pinned ? 'the proxy on one core, load and application on the other' : 'nothing pinned to a core'}. Of ${where.samples} samples`,
+    `${where.repeated} were repeated and ${where.disturbed} kept although other programs ran; load average ${where.loadBefore.toFixed(2)} before, ${where.loadAfter.toFixed(2)} after.`,
+    '',
+    '![CPU time per proxied GET](cpu-per-request.svg)',
+    '',
+    row(wanted),
+    ruler(wanted),
+    ...verdicts.map(({ what, limit, measured, unit, met }) =>
+      row([what, `≤ ${limit}${unit}`, `${measured.toFixed(2)}${unit}`, met ? 'met' : '**not met**']),
+    ),
+    ...notes.map((note) => `\nLeft out: ${note}`),
+  ];
+  for (const one of casesOf(series)) {
+    const [heading = [], ...rows] = cellsOf(series.filter((s) => s.case === one));
+    lines.push(
+      '',
+      `## ${one.title}; ${one.connections} connections`,
+      '',
+      row(heading),
+      ruler(heading),
+      ...rows.map(row),
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
 /** What the first subject costs as a multiple of the second, case by case, as text: median and middle half of the rounds. */
 export function comparison(series: readonly Series[]): string {
   const lines = casesOf(series).map((one) => {
@@ -77,6 +117,14 @@ function figures(series: Series, own: Series): object {
 }
 
 function table(series: readonly Series[]): string {
+  const cells = cellsOf(series);
+  const widths = HEADINGS.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
+  return `${cells.map(line).join('\n')}\n`;
+}
+
+function cellsOf(series: readonly Series[]): string[][] {
   const own = series[0] as Series;
   const rows = series.map((one) => {
     const multiple = ratio(one, own);
@@ -92,11 +140,7 @@ function table(series: readonly Series[]): string {
       column(medianOf(one, 'rssMb'), 0),
     ];
   });
-  const cells = [HEADINGS, ...rows];
-  const widths = HEADINGS.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
-  return `${cells.map(line).join('\n')}\n`;
+  return [HEADINGS, ...rows];
 }
 
 function casesOf(series: readonly Series[]): Case[] {

@@ -119,7 +119,7 @@ export function cpuRatio(a: Series, b: Series): number {
 
 async function measure(generator: Generator, one: Case, subject: Subject, seconds: number): Promise<Sample> {
   const before = usage(subject.pids);
-  const result = await generator.load(subject.port, one, seconds).catch((error: unknown) => {
+  const result = await generator.load(subject.ports ?? subject.port, one, seconds).catch((error: unknown) => {
     throw new Error(`${subject.name}, ${one.title}: ${error instanceof Error ? error.message : String(error)}`);
   });
   const after = usage(subject.pids);

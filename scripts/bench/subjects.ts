@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { C_PROXIES } from './c-proxies.ts';
 import { buildDaemon, startDaemon } from './daemon.ts';
-import { freePorts, LOAD_CPU, PROXY_CPU, type Processes } from './processes.ts';
+import { BOTH_CPUS, type CpuList, freePorts, LOAD_CPU, PROXY_CPU, type Processes } from './processes.ts';
 
 /** Something that the same requests are sent through. */
 export interface Subject {
@@ -9,6 +9,8 @@ export interface Subject {
   /** Must not fail; others are left out where they do. */
   readonly own?: boolean;
   readonly port: number;
+  /** Where it is several that connections go to in turns. */
+  readonly ports?: readonly number[];
   /** Of the processes that the request passes; none for the way without a proxy. */
   readonly pids: readonly number[];
 }
@@ -59,16 +61,38 @@ export async function startBoth(
   return [own, { ...other, name: OTHER_TREE }];
 }
 
-/** Starts the application and so many daemons of one kind. */
-export async function startUpstreamAnd(
-  count: number,
+/** Starts the application; gives functions that start daemons before it, fresh ones each time. */
+export async function startDaemonPaths(
   processes: Processes,
   dir: string,
   root: string,
-): Promise<Subject[]> {
+): Promise<Record<'oneHop' | 'twoHops', () => Promise<Subject>>> {
   const upstreamPort = await startUpstream(processes);
   const main = buildDaemon(root);
-  return Promise.all(Array.from({ length: count }, () => oneHop(processes, dir, main, upstreamPort)));
+  return {
+    oneHop: () => oneHop(processes, dir, main, upstreamPort),
+    twoHops: () => twoHops(processes, dir, main, upstreamPort),
+  };
+}
+
+/**
+ * Starts the application, and on the same cores a daemon of one thread, one of two, and two of one thread as one subject,
+ * which share nothing: what two threads are to be measured by.
+ */
+export async function startWithWorkers(processes: Processes, dir: string, root: string): Promise<Subject[]> {
+  const webPort = await startUpstream(processes, BOTH_CPUS);
+  const main = buildDaemon(root);
+  const start = async (name: string, workers: number): Promise<Subject> => {
+    const [port = 0, adminPort = 0] = await freePorts(2);
+    const place = { dir, router: 'outgoing', port, adminPort, webPort, workers, cpu: BOTH_CPUS } as const;
+    return { name, port, pids: [await startDaemon(processes, main, place)] };
+  };
+  const [a, b] = [await start('', 1), await start('', 1)];
+  return [
+    await start('one thread', 1),
+    await start('two threads', 2),
+    { name: 'two daemons', port: a.port, ports: [a.port, b.port], pids: [...a.pids, ...b.pids] },
+  ];
 }
 
 const BASELINES = [
@@ -77,10 +101,10 @@ const BASELINES = [
   ['http-proxy', 'http-proxy'],
 ] as const;
 
-async function startUpstream(processes: Processes): Promise<number> {
+async function startUpstream(processes: Processes, cpu: CpuList = LOAD_CPU): Promise<number> {
   const [port = 0] = await freePorts(1);
   const args = [join(import.meta.dirname, 'upstream.ts'), String(port)];
-  await processes.listening(processes.start(process.execPath, args, { cpu: LOAD_CPU }), port);
+  await processes.listening(processes.start(process.execPath, args, { cpu }), port);
   return port;
 }
 

@@ -14,12 +14,14 @@ export interface Verdict {
 export function verdicts(series: readonly Series[]): Verdict[] {
   const find = (caseName: string, subject: string) =>
     series.find((one) => one.case.name === caseName && one.subject.name === subject);
-  const own = find('get-64', ONE_HOP);
-  const ratios = CPU_LIMITS.flatMap(([subject, limit]) => {
-    const other = find('get-64', subject);
-    if (own === undefined || other === undefined) return [];
-    return [verdict(`CPU of one hop ÷ ${subject}'s, 64 B GET`, limit, cpuRatio(own, other), '')];
-  });
+  const saturating = series.filter((one) => one.subject.name === ONE_HOP && one.case.mode.kind !== 'paced');
+  const ratios = saturating.flatMap((own) =>
+    CPU_LIMITS.flatMap(([subject, limit]) => {
+      const other = find(own.case.name, subject);
+      if (other === undefined) return [];
+      return [verdict(`CPU of one hop ÷ ${subject}'s, ${own.case.name}`, limit, cpuRatio(own, other), '')];
+    }),
+  );
   const paced = find('paced-64', ONE_HOP);
   const direct = find('paced-64', DIRECT);
   if (paced === undefined || direct === undefined) return ratios;
@@ -35,7 +37,7 @@ export function verdict(what: string, limit: number, measured: number, unit: str
 /** `what   measured (wanted: at most limit)   met` as one line of text. */
 export function verdictLine({ what, limit, measured, unit, met }: Verdict): string {
   const figure = `${measured.toFixed(2)}${unit}`.padStart(10);
-  return `${what.padEnd(46)} ${figure}   wanted ≤ ${limit}${unit}   ${met ? 'met' : 'NOT MET'}`;
+  return `${what.padEnd(48)} ${figure}   wanted ≤ ${limit}${unit}   ${met ? 'met' : 'NOT MET'}`;
 }
 
 const CPU_LIMITS = [

@@ -153,8 +153,13 @@ export function commandsToTry(playground: Playground): (readonly [purpose: strin
     ],
     ['a pod as the webhook changed it', `curl -s ${api}${inNamespace(PATHS.pods, NAMESPACE, hello?.metadata.name)}`],
     [
-      'with kubectl, where you have it',
+      'whether all is well, and why a pod is in the mesh',
       `export KUBECONFIG=${playground.kubeconfigFile}`,
+      'npx nodemesh check',
+      `npx nodemesh explain ${NAMESPACE}/${hello?.metadata.name}`,
+    ],
+    [
+      'with kubectl, where you have it',
       'kubectl get pods -A',
       `kubectl -n ${NAMESPACE} patch deployment world -p '{"spec":{"replicas":2}}'`,
       `kubectl -n ${NAMESPACE} rollout restart deployment world`,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type MeshPath, MeshPaths } from '../support/mesh-paths.ts';
@@ -104,6 +105,23 @@ function suite(net: string, tls: 'off' | 'required'): void {
       assert.ok(!wire.endsWith('0\r\n\r\n'), `${path.name}: ${wire}`);
       const old = await seenBy(path, POST.replace('HTTP/1.1', 'HTTP/1.0'));
       assert.ok(old.reset || /^HTTP\/1\.1 502 /.test(old.wire), `${path.name}: ${old.wire}`);
+    }
+  });
+
+  test('a caller that goes away in the middle frees the application at once, by a reset', async () => {
+    for (const { target, dress, name } of web.paths) {
+      const lost = new Promise<string>((resolve) => {
+        web.play((socket) => {
+          socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'));
+          socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+          socket.on('end', () => resolve('end'));
+        });
+      });
+      const caller = connect({ host: '127.0.0.1', ...target });
+      caller.write(dress(`GET / HTTP/1.1\r\n${HOST}\r\n`));
+      await once(caller, 'data');
+      caller.resetAndDestroy();
+      assert.equal(await lost, 'ECONNRESET', name);
     }
   });
 

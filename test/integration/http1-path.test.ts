@@ -72,6 +72,17 @@ describe('one daemon between a caller and an application', () => {
     ]);
   });
 
+  test('a caller that has sent its next request already is seen to go away', async () => {
+    const left = new Promise<void>((resolve) => {
+      handler = (request) => request.socket.once('close', () => resolve());
+    });
+    const socket = connect(mesh.port, '127.0.0.1');
+    socket.write('GET http://web/1 HTTP/1.1\r\nHost: web\r\n\r\n'.repeat(2));
+    await once(upstream, 'request');
+    socket.destroy();
+    await left;
+  });
+
   test("the answer comes without hop-by-hop fields, without the mesh's names, and with Via last", async () => {
     handler = (_request, response) => {
       response.writeHead(200, [
@@ -324,6 +335,23 @@ describe('one daemon between a caller and an application', () => {
       const answer = await ask(mesh.port, `GET http://${authority}/ HTTP/1.1\r\nHost: x`);
       assert.equal(answer.status, 403, authority);
       assert.equal(answer.fields['l5d-err'], 'egress_refused');
+    }
+  });
+
+  test('an application that dies of a request on a kept connection gets a GET again, and never a POST', async () => {
+    for (const [method, status, deliveries] of [
+      ['GET', 200, 3],
+      ['POST', 502, 2],
+    ] as const) {
+      let delivered = 0;
+      handler = (request, response) => {
+        delivered += 1;
+        if (delivered === 2) request.socket.destroy();
+        else response.end('ok');
+      };
+      await ask(mesh.port, `${method} http://web/ HTTP/1.1\r\nHost: web`);
+      const second = await ask(mesh.port, `${method} http://web/ HTTP/1.1\r\nHost: web`);
+      assert.deepEqual([second.status, delivered], [status, deliveries], method);
     }
   });
 

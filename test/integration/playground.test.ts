@@ -12,6 +12,7 @@ import { LocalContainer } from '../../scripts/playground/container.ts';
 import { isReady } from '../../scripts/playground/objects.ts';
 import { Playground } from '../../scripts/playground/playground.ts';
 import { Steps } from '../../scripts/playground/steps.ts';
+import { nodemesh } from '../support/cli.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const NAMESPACE = 'shop';
@@ -211,6 +212,11 @@ suite('npm start', () => {
     const [, hello = ''] = /curl (http:\S+:7777\/)/.exec(output()) ?? [];
     assert.ok(existsSync(directory), output());
     assert.match(await (await fetch(hello)).text(), /^Hello/);
+    const check = await nodemesh(['check'], { env: { KUBECONFIG: join(directory, 'kubeconfig') } });
+    assert.match(check.out, /\n0 errors, 0 warnings\n$/, check.out);
+    const [, ...explain] = /npx nodemesh (explain) (\S+)/.exec(output()) ?? [];
+    const explained = await nodemesh(explain, { env: { KUBECONFIG: join(directory, 'kubeconfig') } });
+    assert.match(explained.out, /^ {5}\+ http_proxy=http:\/\/127\.\S+:4140$/m, explained.err);
     child.kill('SIGTERM');
     await exited;
     assert.equal(child.exitCode, 0, output());

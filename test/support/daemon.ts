@@ -18,7 +18,15 @@ export interface TestDaemonOptions {
   readonly environment?: DaemonEnvironment | undefined;
   readonly loadApi?: (() => Promise<KubernetesApi>) | undefined;
   readonly now?: (() => number) | undefined;
+  readonly workers?: number | undefined;
+  readonly workerEntry?: URL | undefined;
+  readonly onWorkerLost?: ((error: Error) => void) | undefined;
 }
+
+const WORKER_ENTRY = new URL('../../daemon/workers/worker.ts', import.meta.url);
+const lost = (error: Error) => {
+  throw error;
+};
 
 const noKubernetes = () => Promise.reject(new Error('no Kubernetes in this test'));
 
@@ -28,6 +36,9 @@ export async function runDaemon(config: string, options: TestDaemonOptions = {})
   const daemon = await startDaemon({
     config: parseDaemonConfig('test.yaml', config, environment),
     environment,
+    workers: options.workers ?? 1,
+    workerEntry: options.workerEntry ?? WORKER_ENTRY,
+    onWorkerLost: options.onWorkerLost ?? lost,
     loadApi,
     log: createLog('test', 'silent'),
     now,
@@ -52,6 +63,8 @@ export interface DiscoDaemonOptions {
   readonly routerKeys?: string;
   readonly serverKeys?: string;
   readonly now?: () => number;
+  readonly workers?: number;
+  readonly workerEntry?: URL;
 }
 
 /**
@@ -60,7 +73,7 @@ export interface DiscoDaemonOptions {
  */
 export async function runDiscoDaemon(
   names: Readonly<Record<string, readonly string[]>>,
-  { routerKeys = '', serverKeys = '', now }: DiscoDaemonOptions = {},
+  { routerKeys = '', serverKeys = '', ...options }: DiscoDaemonOptions = {},
 ): Promise<DiscoDaemon> {
   const dir = await mkdtemp(join(tmpdir(), 'nodemesh-disco-'));
   const set = (name: string, ...endpoints: string[]) => writeFile(join(dir, name), `${endpoints.join('\n')}\n`);
@@ -69,7 +82,7 @@ export async function runDiscoDaemon(
     `admin: {port: 0, shutdownGraceMs: 500}
 namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
 routers: [{protocol: http, label: outgoing, servers: [{port: 0, ${serverKeys}}], ${routerKeys}}]`,
-    { now },
+    options,
   );
   return {
     daemon,

@@ -40,6 +40,10 @@ export const REQUESTS: readonly CorpusRequests[] = [
   { name: 'no chunks, only trailers', bytes: `${POST}Transfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 0\r\n\r\n` },
   { name: 'Expect', bytes: `${POST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nok` },
   {
+    name: 'Expect in HTTP/1.0',
+    bytes: 'POST / HTTP/1.0\r\nHost: web\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok',
+  },
+  {
     name: 'hop-by-hop fields',
     bytes:
       'GET / HTTP/1.1\r\nHost: web\r\nConnection: x-hop, te\r\nX-Hop: 1\r\nTE: gzip\r\nKeep-Alive: timeout=5\r\n\r\n',
@@ -70,6 +74,15 @@ export const TUNNEL_REQUESTS: readonly CorpusRequests[] = [
     name: 'Upgrade',
     bytes:
       'GET /chat HTTP/1.1\r\nHost: web\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello',
+  },
+  {
+    name: 'CONNECT with a length of 0',
+    bytes: 'CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\nContent-Length: 0\r\n\r\n\x16\x03\x01opaque',
+  },
+  {
+    name: 'Upgrade with a length of 0',
+    bytes:
+      'POST /exec HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n\x80\x03',
   },
 ];
 

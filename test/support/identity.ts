@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import type { Identity, IdentitySource } from '../../daemon/identity/identity.ts';
 import { nodeId } from '../../lib/certificates/node-identity.ts';
 import { createAuthority } from '../../webhook/certificate-authority.ts';
@@ -35,6 +35,7 @@ export function makeIdentity(
     certificate: createNodeCertificate({ authority: ca, publicKey, uri, notBefore, notAfter }),
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     authorities: [authority['ca.crt']],
+    ticketKeys: randomBytes(48),
   };
 }
 

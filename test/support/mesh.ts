@@ -40,12 +40,16 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node.
+   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` of all.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
     endpointSlices: boolean,
-    { tls = 'off', incomingKeys = '' }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string } = {},
+    {
+      tls = 'off',
+      incomingKeys = '',
+      workers = 1,
+    }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string; workers?: number } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
@@ -55,7 +59,8 @@ export class TestMesh {
     }
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
-    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp, incomingKeys);
+    for (const [nodeName, nodeIp] of Object.entries(nodes))
+      await mesh.#startDaemon(nodeName, nodeIp, incomingKeys, workers);
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -71,7 +76,7 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string): Promise<void> {
+  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string, workers: number): Promise<void> {
     const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
@@ -96,6 +101,7 @@ routers:
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
+        workers,
         loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );

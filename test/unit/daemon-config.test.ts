@@ -57,6 +57,11 @@ describe('daemon config', () => {
     );
   });
 
+  test('one thread serves unless the config wants more', () => {
+    const workers = (text: string) => parseDaemonConfig('f', `${text}${SEED}`, ENVIRONMENT).workers;
+    assert.deepEqual([workers(''), workers('workers: 2\n'), workers('workers: auto\n')], [1, 2, 'auto']);
+  });
+
   test('tls is off unless the router says so, and for routers with peers alone', () => {
     const modes = (text: string) => parseDaemonConfig('daemon.yaml', text, ENVIRONMENT).routers.map(({ tls }) => tls);
     assert.deepEqual(modes(SEED), ['off', 'off']);
@@ -116,6 +121,14 @@ routers:
       'routers: [{protocol: http, servers: [{port: 70000}]}]',
       /servers\[0\]\.port: give a port number/,
     ],
+    ...(['0', '1.5', 'many', '129'] as const).map(
+      (workers) =>
+        [
+          `workers: ${workers}`,
+          `workers: ${workers}\nrouters: [{protocol: http}]`,
+          /^daemon\.yaml: workers: give a number of threads, 1 to 128, or "auto": one for each core$/,
+        ] as const,
+    ),
     ['no routers', 'admin: {}', /routers: required/],
     ['an empty file', '', /routers: required/],
     ['a list', '- a', /a mapping with the key "routers" is wanted/],

@@ -53,7 +53,9 @@ describe('whether to try again', () => {
     ['a body that is not at hand', { cause: 'failure_answered', replayable: false }, ALWAYS, 'no'],
     ['the third that touched', { cause: 'failure_answered', attempts: 3, touching: 3 }, ALWAYS, 'no'],
     ['the fifth', { untouched: true, attempts: 5 }, ALWAYS, 'no'],
-    ['an idle connection that was closed', { staleConnection: true }, NEVER, 'again'],
+    ['an idle connection that was closed, PUT', { method: 'PUT', staleConnection: true, touching: 0 }, NEVER, 'again'],
+    ['an idle connection that was closed, POST', { staleConnection: true, touching: 0 }, NEVER, 'no'],
+    ['the same, POST that may be retried', { staleConnection: true, touching: 0 }, ALWAYS, 'elsewhere'],
     ['an answer that is not HTTP', { cause: 'bad_response', method: 'GET' }, ALWAYS, 'no'],
   ] as const) {
     test(`${what}: ${expected}`, () => assert.equal(decideRetry(failed(over), classifier), expected));

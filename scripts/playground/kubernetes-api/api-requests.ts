@@ -40,6 +40,14 @@ export interface WatchCall extends Omit<WatchOptions, 'send'> {
 const DEFAULT_WATCH_SECONDS = 1_800;
 /** As many half-read lists are remembered; older ones cannot be continued. */
 const MAX_SNAPSHOTS = 20;
+const ACCESS_REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+const VERBS: Readonly<Record<string, string>> = {
+  GET: 'get',
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+};
 const PATCH_TYPES = [
   'application/json-patch+json',
   'application/merge-patch+json',
@@ -53,6 +61,8 @@ export class ApiRequests {
   readonly #types: readonly ResourceType[];
   readonly #objects: ApiObjects;
   readonly #snapshots = new Map<string, readonly ApiObject[]>();
+  /** What nobody may do, as `verb plural`: such as `get secrets`. */
+  readonly denied = new Set<string>();
 
   constructor(store: ObjectStore, types: readonly ResourceType[]) {
     this.#store = store;
@@ -102,8 +112,11 @@ export class ApiRequests {
       return { status: 200, body: { major: '1', minor: '30', gitVersion: 'v1.30.0-memory' } };
     const document = discoveryDocument(pathname, this.#types);
     if (document !== undefined && method === 'GET') return { status: 200, body: document };
+    if (method === 'POST' && pathname === ACCESS_REVIEWS)
+      return { status: 201, body: this.#reviewAccess(parseBody(body)) };
     const path = parseResourcePath(pathname, this.#types);
     if (path === undefined) return { status: 404, body: '404 page not found\n' };
+    this.#refuseDenied(method, path);
     const dryRun = searchParams.get('dryRun') === 'All';
     if (!namesObject(path)) {
       if (method === 'GET') return { status: 200, body: this.#list(path, searchParams) };
@@ -131,6 +144,20 @@ export class ApiRequests {
       default:
         throw notAllowed(method, pathname);
     }
+  }
+
+  /** A SelfSubjectAccessReview, answered (authorization.k8s.io/v1). */
+  #reviewAccess(review: unknown): object {
+    const { spec } = review as { spec?: { resourceAttributes?: { verb?: string; resource?: string } } };
+    const { verb, resource } = spec?.resourceAttributes ?? {};
+    return { ...(review as object), status: { allowed: !this.denied.has(`${verb} ${resource}`) } };
+  }
+
+  #refuseDenied(method: string, { type, name }: ResourcePath): void {
+    const verb = method === 'GET' && name === undefined ? 'list' : VERBS[method];
+    if (!this.denied.has(`${verb} ${type.plural}`)) return;
+    const what = name === undefined ? type.plural : `${type.plural} "${name}"`;
+    throw new ApiError(403, 'Forbidden', `${what} is forbidden: User cannot ${verb} resource "${type.plural}"`);
   }
 
   #list(path: ResourcePath, query: URLSearchParams): object {

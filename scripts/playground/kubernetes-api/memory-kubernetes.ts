@@ -129,6 +129,11 @@ export class MemoryKubernetes {
     return () => session.end();
   }
 
+  /** What nobody may do from now on, as `verb plural`: such as `get secrets`. */
+  get denied(): Set<string> {
+    return this.#requests.denied;
+  }
+
   /** Breaks the connection of every watch. */
   closeWatches(): void {
     this.#http.closeWatches();

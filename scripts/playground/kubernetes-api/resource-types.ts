@@ -52,6 +52,7 @@ const GROUPS = [
     types: [
       namespaced('Deployment', 'deployments', true),
       namespaced('ReplicaSet', 'replicasets', true),
+      namespaced('StatefulSet', 'statefulsets', true),
       namespaced('DaemonSet', 'daemonsets', true),
     ],
   },

@@ -1,38 +1,17 @@
+import { type LabelSelector, unmetRequirement } from '../../../lib/kubernetes/label-selector.ts';
 import { badRequest } from './api-error.ts';
 import type { ApiObject } from './object-store.ts';
 
+export type { LabelSelector };
 export type Labels = Readonly<Record<string, string>>;
 
-/** A label selector as objects carry it (meta/v1 LabelSelector). */
-export interface LabelSelector {
-  readonly matchLabels?: Labels;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: string;
-    readonly values?: readonly string[];
-  }[];
-}
+const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'];
 
 /** Whether labels fit a selector; an empty or missing one fits everything. Throws ApiError 400 for an unknown operator. */
 export function matchesLabels(selector: LabelSelector | undefined, labels: Labels | undefined): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector ?? {};
-  const has = (key: string) => labels !== undefined && Object.hasOwn(labels, key);
-  if (!Object.entries(matchLabels).every(([key, value]) => has(key) && labels?.[key] === value)) return false;
-  return matchExpressions.every(({ key, operator, values = [] }) => {
-    const listed = has(key) && values.includes(labels?.[key] ?? '');
-    switch (operator) {
-      case 'In':
-        return listed;
-      case 'NotIn':
-        return !listed;
-      case 'Exists':
-        return has(key);
-      case 'DoesNotExist':
-        return !has(key);
-      default:
-        throw badRequest(`"${operator}" is not a valid label selector operator`);
-    }
-  });
+  const unknown = selector?.matchExpressions?.find(({ operator }) => !OPERATORS.includes(operator));
+  if (unknown !== undefined) throw badRequest(`"${unknown.operator}" is not a valid label selector operator`);
+  return unmetRequirement(selector, labels) === undefined;
 }
 
 /**

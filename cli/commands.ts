@@ -1,0 +1,150 @@
+import type { Call } from './host.ts';
+
+export interface Option {
+  /** What its value is called; undefined for a flag. */
+  readonly value?: string;
+  /** The values that it may have, where these are few. */
+  readonly values?: readonly string[];
+  readonly short?: string;
+  readonly summary: string;
+}
+
+export interface Example {
+  readonly line: string;
+  readonly summary: string;
+}
+
+/** A command, told without loading it: help and completion read this, and only a call loads the code. */
+export interface Command {
+  readonly summary: string;
+  /** Its arguments, as usage shows them. */
+  readonly synopsis: string;
+  /** Words that an argument may be, and whether it may be a file, for completion. */
+  readonly words?: readonly string[];
+  readonly takesFiles?: boolean;
+  readonly options: Readonly<Record<string, Option>>;
+  readonly examples: readonly Example[];
+  /** Gives the status to exit with. */
+  readonly load?: () => Promise<{ run(call: Call): Promise<number> }>;
+  /** In place of `load`: a process of its own, which reads its arguments itself. */
+  readonly process?: () => Promise<{ main(argv: readonly string[]): Promise<void> }>;
+}
+
+const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for manifests that name none (default: default)' };
+const FILE = {
+  value: 'file',
+  short: 'f',
+  summary: 'explain the pods of manifests: a file, a folder, or - for standard input',
+};
+const OUTPUT = { value: 'format', values: ['text', 'json'], short: 'o', summary: 'text (default) or json' };
+const PRE = { summary: 'check what an installation needs, before there is one' };
+const STALE = { summary: 'pods of labelled namespaces without the proxy, or with another than new ones get' };
+const YES = { short: 'y', summary: 'restart them, as kubectl rollout restart does' };
+const ONE_NAMESPACE = { value: 'namespace', short: 'n', summary: 'only this one (default: all)' };
+const WRITE = { short: 'w', summary: 'change the files in place; nothing is written if any of them has an error' };
+const PROXY_ADDRESS = {
+  value: 'how',
+  values: ['nodeName', 'hostIP', 'hostIPv6'],
+  summary: 'how pods address the proxy of their node: nodeName, hostIP (default) or hostIPv6',
+};
+const CONFIG = { value: 'file', summary: "the webhook's config (webhook.yaml), for its port, domain and address" };
+const VALIDATE = { summary: 'only check the config' };
+
+/** Every command by its name, in the order of the help. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  inject: {
+    summary: 'add the proxy to the pods of manifests, as the webhook would',
+    synopsis: '[options] <file|folder|->...',
+    takesFiles: true,
+    options: { namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS, write: WRITE },
+    examples: [
+      { line: 'nodemesh inject shop.yaml | kubectl apply -f -', summary: 'for clusters without the webhook' },
+      { line: 'kubectl get deployment web -o yaml | nodemesh inject -', summary: 'what would be added to it' },
+      { line: 'nodemesh inject --write --proxy-address nodeName k8s/', summary: 'every manifest of a folder' },
+    ],
+    load: () => import('./commands/inject.ts'),
+  },
+  uninject: {
+    summary: 'take out of manifests what inject added',
+    synopsis: '[options] <file|folder|->...',
+    takesFiles: true,
+    options: { write: WRITE },
+    examples: [
+      { line: 'nodemesh uninject shop.yaml', summary: 'the manifest as it was, byte for byte' },
+      { line: 'nodemesh uninject --write k8s/', summary: 'every manifest of a folder' },
+    ],
+    load: () => import('./commands/uninject.ts'),
+  },
+  explain: {
+    summary: 'why a pod is injected or not, and the environment that it gets',
+    synopsis: '<namespace>/<pod> | --file <file|folder|->',
+    options: { file: FILE, namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS },
+    examples: [
+      {
+        line: 'nodemesh explain shop/web-6d4cf56db6-x2x7z',
+        summary: 'a running pod: what it has, and what a new one would get',
+      },
+      { line: 'nodemesh explain -f shop.yaml', summary: 'the pods of manifests, without a cluster' },
+    ],
+    load: () => import('./commands/explain.ts'),
+  },
+  check: {
+    summary: 'look a mesh over, or with --pre whether one can be installed',
+    synopsis: '[--pre] [-o json]',
+    options: { pre: PRE, output: OUTPUT },
+    examples: [
+      { line: 'nodemesh check', summary: 'every finding with what to do about it; exits with 1 on errors' },
+      { line: 'nodemesh check --pre', summary: 'before nodemesh is installed' },
+      { line: 'nodemesh check -o json | jq .errors', summary: 'for scripts: findings by their ids' },
+    ],
+    load: () => import('./commands/check.ts'),
+  },
+  rollout: {
+    summary: 'list the workloads whose pods are out of date, and restart them with --yes',
+    synopsis: '--stale [-n <namespace>] [--yes]',
+    options: { stale: STALE, namespace: ONE_NAMESPACE, yes: YES },
+    examples: [
+      { line: 'nodemesh rollout --stale', summary: "what is older than its namespace's label or the webhook's config" },
+      { line: 'nodemesh rollout --stale -n shop --yes', summary: 'restart those of one namespace' },
+    ],
+    load: () => import('./commands/rollout.ts'),
+  },
+  daemon: {
+    summary: 'run the proxy of one host',
+    synopsis: '[--validate] <config.yaml>',
+    takesFiles: true,
+    options: { validate: VALIDATE },
+    examples: [{ line: 'nodemesh daemon --validate daemon.yaml', summary: 'every problem of a config, and exit 1' }],
+    process: () => import('../daemon/main.ts'),
+  },
+  webhook: {
+    summary: 'run the admission webhook',
+    synopsis: '[--validate] <config.yaml>',
+    takesFiles: true,
+    options: { validate: VALIDATE },
+    examples: [{ line: 'nodemesh webhook --validate webhook.yaml', summary: 'every problem of a config, and exit 1' }],
+    process: () => import('../webhook/main.ts'),
+  },
+  playground: {
+    summary: 'a mesh of two nodes on this machine, without a cluster',
+    synopsis: '[--once]',
+    options: { once: { summary: 'show it, check it, and exit' } },
+    examples: [{ line: 'nodemesh playground', summary: 'the same as npm start, in a clone' }],
+    process: () => import('../scripts/playground/main.ts'),
+  },
+  completion: {
+    summary: 'a script that completes commands and options in a shell',
+    synopsis: '<bash|zsh|fish>',
+    words: ['bash', 'zsh', 'fish'],
+    options: {},
+    examples: [
+      { line: 'source <(nodemesh completion bash)', summary: 'in ~/.bashrc' },
+      { line: 'nodemesh completion zsh > "$fpath[1]/_nodemesh"', summary: 'once, for zsh' },
+      { line: 'nodemesh completion fish > ~/.config/fish/completions/nodemesh.fish', summary: 'once, for fish' },
+    ],
+    load: () => import('./commands/completion.ts'),
+  },
+};
+
+export const NAMES: readonly string[] = Object.keys(COMMANDS);
+export const HELP_OPTION: Option = { short: 'h', summary: 'show this help' };

@@ -1,0 +1,25 @@
+import type { Call } from '../host.ts';
+import { textOption } from '../host.ts';
+import { injectManifest, type PodReport } from '../manifests/rewrite.ts';
+import { rewriteAll } from '../manifests/rewrite-all.ts';
+import { MESH_NAMESPACE, offlineSettings } from '../settings.ts';
+
+/** What asked for injection; here the caller does. */
+const ASKED = new Set(['namespace_enabled', 'namespace_unknown', 'pod_enabled']);
+
+/** `nodemesh inject`: see commands.ts. */
+export async function run(call: Call): Promise<number> {
+  const settings = await offlineSettings(call);
+  const namespace = textOption(call, 'namespace') ?? 'default';
+  const options = { settings, namespace, ownNamespace: MESH_NAMESPACE };
+  return rewriteAll(call, (file, text) => injectManifest(file, text, options), describe);
+}
+
+function describe({ containers, reasons, warnings }: PodReport): string[] {
+  const held = reasons.filter(({ id }) => !ASKED.has(id)).map(({ id, text }) => `${text} (${id})`);
+  return [
+    containers.length > 0 ? `injected: ${containers.join(', ')}` : `not injected: ${held.join('; ')}`,
+    ...(containers.length > 0 ? held.map((text) => `but not all: ${text}`) : []),
+    ...warnings.map((text) => `warning: ${text}`),
+  ];
+}

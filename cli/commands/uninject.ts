@@ -1,0 +1,12 @@
+import type { Call } from '../host.ts';
+import { uninjectManifest } from '../manifests/rewrite.ts';
+import { rewriteAll } from '../manifests/rewrite-all.ts';
+
+/** `nodemesh uninject`: see commands.ts. */
+export function run(call: Call): Promise<number> {
+  return rewriteAll(call, uninjectManifest, ({ containers, reasons }) =>
+    containers.length > 0
+      ? [`uninjected: ${containers.join(', ')}`]
+      : reasons.map(({ id, text }) => `not changed: ${text} (${id})`),
+  );
+}

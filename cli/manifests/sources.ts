@@ -1,0 +1,88 @@
+import { readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommandError, type Host, messageOf } from '../host.ts';
+
+export interface Source {
+  /** As messages name it: `-` is standard input. */
+  readonly file: string;
+  readonly text: string;
+}
+
+const MANIFEST = /\.(ya?ml|json)$/;
+
+/**
+ * Reads manifests: files, folders with all that is in them and below (`.yaml`, `.yml`, `.json`, in the order of their
+ * names; what begins with a dot is passed over), and `-` for standard input. Throws CommandError with one line for each
+ * that cannot be read.
+ */
+export async function readSources(paths: readonly string[], host: Host): Promise<Source[]> {
+  const problems: string[] = [];
+  const noted = async <T>(path: string, read: () => Promise<T[]>): Promise<T[]> => {
+    try {
+      return await read();
+    } catch (error) {
+      problems.push(`${path}: ${messageOf(error)}`);
+      return [];
+    }
+  };
+  const sources: Source[] = [];
+  for (const path of paths) {
+    if (path === '-') {
+      sources.push(...(await noted('stdin', async () => [{ file: 'stdin', text: decode(await host.read()) }])));
+      continue;
+    }
+    for (const file of await noted(path, () => filesOf(path))) {
+      sources.push(...(await noted(file, async () => [{ file, text: decode(await readFile(file)) }])));
+    }
+  }
+  if (problems.length > 0) throw new CommandError(problems.join('\n'));
+  return sources;
+}
+
+async function filesOf(path: string): Promise<string[]> {
+  if (!(await stat(path)).isDirectory()) return [path];
+  const entries = (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
+  const found: string[] = [];
+  for (const name of entries) {
+    const inner = join(path, name);
+    if ((await stat(inner)).isDirectory()) found.push(...(await filesOf(inner)));
+    else if (MANIFEST.test(name)) found.push(inner);
+  }
+  return found;
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Error('it is not UTF-8 text');
+  }
+}
+
+/**
+ * Puts new texts in place of files: all are written beside them first, and only then do they take the files' places. Throws
+ * CommandError where one cannot be written; the files are then as they were.
+ */
+export async function replaceFiles(changes: readonly Source[]): Promise<void> {
+  const written: { readonly from: string; readonly to: string }[] = [];
+  try {
+    // One file may have been named twice, by a link: its new text is the same both times.
+    const texts = new Map(
+      await Promise.all(changes.map(async ({ file, text }) => [await realpath(file), text] as const)),
+    );
+    for (const [to, text] of texts) {
+      const from = `${to}.nodemesh`;
+      await writeFile(from, text, { mode: (await stat(to)).mode, flag: 'wx' });
+      written.push({ from, to });
+    }
+  } catch (error) {
+    await Promise.all(written.map(({ from }) => rm(from, { force: true })));
+    throw new CommandError(`nothing was written: ${messageOf(error)}`);
+  }
+  for (const { from, to } of written) await rename(from, to);
+}
+
+/** Texts as one stream of documents; one text alone stays as it is. */
+export function joinTexts(texts: readonly string[]): string {
+  return texts.reduce((all, text) => (all === '' ? text : `${all.replace(/\n?$/, '\n')}---\n${text}`), '');
+}

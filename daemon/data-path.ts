@@ -1,0 +1,166 @@
+import { networkInterfaces } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import type { Log } from '../lib/log.ts';
+import type { MetricsRegistry } from '../lib/metrics.ts';
+import { Http1Pool, POD_IDLE_MS } from './client/http1-pool.ts';
+import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
+import type { ClusterState } from './discovery/cluster-state.ts';
+import { DiscoDirectory } from './discovery/disco-directory.ts';
+import { meshErrorLines } from './http/mesh-errors.ts';
+import type { IdentitySource } from './identity/identity.ts';
+import { Listener } from './listener/listener.ts';
+import { PeerTransport } from './peer-transport.ts';
+import { Admission } from './policy/admission.ts';
+import { LagGuard } from './policy/lag-guard.ts';
+import { OwnAddresses } from './policy/own-addresses.ts';
+import { RouterFactory } from './router-factory.ts';
+import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+
+/** Where one listener is. */
+export interface ListenerAddress {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** The place of one thread among those that serve. */
+export interface WorkerPlace {
+  /** 0: the main thread. */
+  readonly index: number;
+  readonly count: number;
+  /** What all of them count requests in, by the server's place in the config; undefined where nothing is limited. */
+  readonly limitTables: readonly (SharedArrayBuffer | undefined)[];
+}
+
+export interface DataPathOptions {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  readonly place: WorkerPlace;
+  /** Kept true by someone else. */
+  readonly state: ClusterState;
+  /** Undefined where TLS is off. */
+  readonly identity: IdentitySource | undefined;
+  readonly registry: MetricsRegistry;
+  readonly log: Log;
+  /** Monotonic, ms; the same for all threads. */
+  readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * All that a request passes, of one thread: the config's routers with their listeners, and the connections that they make.
+ * Reads the cluster and the identity as it is given them.
+ */
+export class DataPath {
+  readonly #options: DataPathOptions;
+  readonly #metrics: DaemonMetrics;
+  readonly #discos: DiscoDirectory[];
+  readonly #podPool: Http1Pool;
+  readonly #peers: PeerTransport;
+  readonly #routers: RouterFactory;
+  readonly #listeners: Listener[] = [];
+  readonly #lagGuard: LagGuard;
+
+  constructor(options: DataPathOptions) {
+    const { config, environment, place, registry, log, now } = options;
+    this.#options = options;
+    this.#metrics = new DaemonMetrics(registry);
+    this.#lagGuard = new LagGuard(now);
+    this.#podPool = new Http1Pool(POD_IDLE_MS, now);
+    this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));
+    this.#peers = new PeerTransport({ ...options, metrics: registry });
+    this.#routers = new RouterFactory({
+      ...options,
+      workers: place.count,
+      discos: this.#discos,
+      podPool: this.#podPool,
+      peers: this.#peers,
+      ownAddresses: new OwnAddresses(environment.nodeIp, networkInterfaces, now),
+      metrics: this.#metrics,
+    });
+    registry.onCollect(() => this.#collect());
+  }
+
+  /** Begins to read directories of endpoints. Throws the system's error where one cannot be read. */
+  start(): void {
+    for (const disco of this.#discos) disco.start();
+    this.#lagGuard.start();
+  }
+
+  /**
+   * Opens the config's ports, or `ports` in their stead, one a server in the config's order. Gives where each router listens,
+   * by its label. Rejects with the system's error, which names the address.
+   */
+  async listen(ports?: readonly number[]): Promise<Record<string, ListenerAddress[]>> {
+    const { config, log } = this.#options;
+    const listening: Record<string, ListenerAddress[]> = {};
+    let index = 0;
+    for (const router of config.routers) {
+      const addresses: ListenerAddress[] = [];
+      for (const server of router.servers) {
+        const listener = this.#listener(router, server, index, ports?.[index] ?? server.port);
+        this.#listeners.push(listener);
+        const address = await listener.listen();
+        log.info({ router: router.label, role: router.role, ...address }, 'router listens');
+        addresses.push(address);
+        index += 1;
+      }
+      listening[router.label] = addresses;
+    }
+    return listening;
+  }
+
+  /** No new connections; settles when all requests under way have ended. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.drain()));
+  }
+
+  /** Ends at once whatever is still open. */
+  destroy(): void {
+    for (const listener of this.#listeners) listener.destroy();
+    this.#podPool.destroy();
+    this.#lagGuard.stop();
+    this.#peers.destroy();
+    for (const disco of this.#discos) disco.stop();
+  }
+
+  #listener(router: RouterConfig, server: ServerConfig, index: number, port: number): Listener {
+    const { place, now, log } = this.#options;
+    return new Listener({
+      label: router.label,
+      ip: server.ip,
+      port,
+      reusePort: server.reusePort || place.count > 1,
+      handle: this.#routers.handler(router, server),
+      admission: new Admission({
+        maxConcurrentRequests: server.maxConcurrentRequests,
+        sharedTable: place.limitTables[index],
+        lagging: () => this.#lagGuard.lagging,
+        now,
+      }),
+      refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
+      onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
+      tls: router.role === 'incoming' ? this.#peers.tls(router.tls) : undefined,
+      now,
+      log,
+    });
+  }
+
+  #collect(): void {
+    const { connections, workerConnections, workerBusy } = this.#metrics;
+    const worker = String(this.#options.place.index);
+    let open = 0;
+    let accepted = 0;
+    for (const listener of this.#listeners) {
+      open += listener.openConnections;
+      accepted += listener.acceptedConnections;
+    }
+    connections.with('caller').set(open);
+    connections.with('pod').set(this.#podPool.openConnections);
+    connections.with('peer').set(this.#peers.openConnections);
+    workerConnections.with(worker).value = accepted;
+    workerBusy.with(worker).value = performance.eventLoopUtilization().active / 1_000;
+  }
+}

@@ -1,0 +1,199 @@
+import { lookup } from 'node:dns/promises';
+import type { Http1Pool } from './client/http1-pool.ts';
+import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
+import type { ClusterState } from './discovery/cluster-state.ts';
+import type { DiscoDirectory } from './discovery/disco-directory.ts';
+import { Gateways } from './discovery/gateways.ts';
+import type { ExchangeHandler } from './http/exchange.ts';
+import { ProxyError } from './http/proxy-error.ts';
+import { EgressNames } from './naming/egress-names.ts';
+import { FsNamer } from './naming/fs-namer.ts';
+import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
+import { Resolver } from './naming/resolver.ts';
+import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import type { PeerTransport } from './peer-transport.ts';
+import { Callers } from './policy/callers.ts';
+import { clientAccess } from './policy/client-access.ts';
+import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
+import type { OwnAddresses } from './policy/own-addresses.ts';
+import { Destination } from './router/destination.ts';
+import { viaPseudonym } from './router/forwarded-head.ts';
+import type { ForwardingRules } from './router/forwarding.ts';
+import { HopFactory } from './router/hop-factory.ts';
+import { IncomingRouter } from './router/incoming-router.ts';
+import { OutgoingRouter } from './router/outgoing-router.ts';
+import { routePolicies } from './router/route-policies.ts';
+import type { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+
+export interface RouterFactoryOptions {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  /** How many threads serve, of which this is one. */
+  readonly workers: number;
+  readonly state: ClusterState;
+  readonly discos: readonly DiscoDirectory[];
+  readonly podPool: Http1Pool;
+  readonly peers: PeerTransport;
+  /** Of this host. */
+  readonly ownAddresses: OwnAddresses;
+  readonly metrics: DaemonMetrics;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/** Makes a config's routers out of what they share. */
+export class RouterFactory {
+  readonly #options: RouterFactoryOptions;
+  readonly #kubernetesNamer: KubernetesNamer | undefined;
+  readonly #gateways: Gateways[] = [];
+  readonly #pseudonym: string;
+
+  constructor(options: RouterFactoryOptions) {
+    const { config, environment, state } = options;
+    this.#options = options;
+    this.#pseudonym = viaPseudonym(environment.nodeName);
+    if (config.kubernetes !== undefined) {
+      this.#kubernetesNamer = new KubernetesNamer(state, config.kubernetes.clusterDomain, this.#reserved());
+    }
+  }
+
+  /** One for each server of a router: what is remembered of destinations is each one's own. */
+  handler(router: RouterConfig, server: ServerConfig): ExchangeHandler {
+    const transform = this.#transform(router);
+    return router.role === 'outgoing'
+      ? this.#outgoing(router, server, transform)
+      : this.#incoming(router, server, transform);
+  }
+
+  #transform(router: RouterConfig): Transform {
+    return composeTransform(router.transformers, this.#options.environment.nodeName, (config) => {
+      if (this.#kubernetesNamer === undefined) throw new Error('a daemonset transformer needs Kubernetes');
+      const gateways = new Gateways(this.#kubernetesNamer.portBinding(config.namespace, config.service, config.port));
+      this.#gateways.push(gateways);
+      return gateways;
+    });
+  }
+
+  #outgoing(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
+    const { config, environment, workers, state, now, random } = this.#options;
+    const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
+    const hops = this.#hops(router, server);
+    const policyOf = routePolicies(router, workers);
+    return new OutgoingRouter({
+      callers: new Callers({
+        access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
+        state,
+        nodeName: environment.nodeName,
+        podsKnown: () => !this.#readsCluster || state.podsKnown,
+        now,
+      }),
+      resolver: this.#resolver(),
+      egress: new EgressNames({
+        resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+        guard: new EgressGuard(config.egress, (address) => this.#isDaemon(address), state.nodes),
+        parentProxy: config.egress.parentProxy,
+        now,
+      }),
+      makeDestination: (binding) =>
+        new Destination({
+          binding,
+          policy: policyOf(binding),
+          transform: 'viaParent' in binding ? UNCHANGED : transform,
+          makeHop: (routed) =>
+            'viaParent' in binding
+              ? hops.toOutside(routed.endpoint, policyOf(binding), binding.viaParent)
+              : hops.make(routed, binding, policyOf(binding), viaDaemons),
+          allDropped: (count) =>
+            new ProxyError(
+              'no_gateway',
+              `none of the ${count} endpoints of "${binding.service}" is on a node with a ready daemon`,
+            ),
+          onPanic: () => this.#options.metrics.panics.with(binding.namespace, binding.service).inc(),
+          now,
+          random,
+        }),
+      synced: () => !this.#readsCluster || state.synced,
+      pseudonym: this.#pseudonym,
+      requestFilter: { dropL5d: server.clearContext },
+      rules: this.#rules(true),
+      metrics: this.#options.metrics,
+    }).handle;
+  }
+
+  #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
+    const { environment, workers, state, now, random } = this.#options;
+    const { nodeName } = environment;
+    const hops = this.#hops(router, server);
+    const policyOf = routePolicies(router, workers);
+    return new IncomingRouter({
+      access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
+      isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
+      state,
+      nodeName,
+      resolver: this.#resolver(),
+      makeDestination: (binding) =>
+        new Destination({
+          binding,
+          policy: policyOf(binding),
+          transform,
+          makeHop: (routed) => hops.toPod(routed.endpoint, binding, policyOf(binding)),
+          allDropped: (count) =>
+            new ProxyError(
+              'no_endpoints',
+              `none of the ${count} endpoints of "${binding.service}" is on node ${nodeName}`,
+            ),
+          onPanic: () => this.#options.metrics.panics.with(binding.namespace, binding.service).inc(),
+          now,
+          random,
+        }),
+      makePodHop: (endpoint, of, policy) => hops.toPod(endpoint, of, policy),
+      policyOf,
+      pseudonym: this.#pseudonym,
+      requestFilter: { dropL5d: server.clearContext },
+      rules: this.#rules(false),
+      metrics: this.#options.metrics,
+    }).handle;
+  }
+
+  get #readsCluster(): boolean {
+    return this.#options.config.kubernetes !== undefined;
+  }
+
+  #hops(router: RouterConfig, server: ServerConfig): HopFactory {
+    return new HopFactory({
+      podPool: this.#options.podPool,
+      peerPool: this.#options.peers.pool(router.tls),
+      metrics: this.#options.metrics,
+      answerFilter: { dropL5d: server.clearContext },
+      random: this.#options.random,
+    });
+  }
+
+  #resolver(): Resolver {
+    const namers = this.#options.discos.map((disco) => new FsNamer(disco));
+    return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
+  }
+
+  #rules(retriesElsewhere: boolean): ForwardingRules {
+    const { now, random } = this.#options;
+    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, random };
+  }
+
+  /** Whether an address is this host's own, or that of another node's daemon. */
+  #isDaemon(address: string): boolean {
+    return this.#gateways.some((gateways) => gateways.has(address)) || this.#options.ownAddresses.has(address);
+  }
+
+  /** Node ports, and where daemons listen themselves: all have the same config. */
+  #reserved(): ReservedPorts {
+    const { config, state } = this.#options;
+    const { admin, routers } = config;
+    const own = new Set([admin.port, ...routers.flatMap(({ servers }) => servers.map(({ port }) => port))]);
+    return (address, port) =>
+      (nodePortPurpose(port) !== undefined || own.has(port)) && (state.nodes.has(address) || this.#isDaemon(address));
+  }
+}
+
+const UNCHANGED: Transform = { version: 0, apply: (set) => set };

@@ -1,0 +1,34 @@
+import type { LogLevel } from '../../lib/log.ts';
+import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
+import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
+import type { WorkerPlace } from '../data-path.ts';
+import type { ClusterChange } from '../discovery/cluster-state.ts';
+import type { Identity } from '../identity/identity.ts';
+
+/** What a worker thread is started with. */
+export interface WorkerStart {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  readonly place: WorkerPlace;
+  readonly logLevel: LogLevel | 'silent';
+}
+
+/** What the main thread tells a worker; each arrives in its order. */
+export type ToWorker =
+  /** One port a server, in the config's order. Answered by `listens` or `failed`. */
+  | { readonly kind: 'listen'; readonly ports: readonly number[] }
+  | { readonly kind: 'cluster'; readonly change: ClusterChange }
+  | { readonly kind: 'identity'; readonly identity: Identity | undefined }
+  /** Answered by `metrics` of that number. */
+  | { readonly kind: 'scrape'; readonly scrape: number }
+  /** Answered by `drained`. */
+  | { readonly kind: 'drain' };
+
+/** What a worker tells the main thread. */
+export type FromWorker =
+  /** It is loaded, and nothing is open yet. */
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'listens' }
+  | { readonly kind: 'failed'; readonly why: string }
+  | { readonly kind: 'metrics'; readonly scrape: number; readonly snapshot: MetricsSnapshot }
+  | { readonly kind: 'drained' };

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodemesh } from '../support/cli.ts';
+import { MeshCluster } from '../support/mesh-cluster.ts';
+
+const pod = (extra = '', annotations = '{}') => `apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, annotations: ${annotations}}
+spec:
+${extra}  containers:
+  - name: app
+    env:
+    - {name: GREETING, value: "via $(http_proxy), $(UNKNOWN), $$(http_proxy)"}
+    - {name: TOKEN, valueFrom: {secretKeyRef: {name: tokens, key: api}}}
+    envFrom:
+    - configMapRef: {name: settings}
+`;
+const namespace = (labels: string) =>
+  `---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: ${labels}}\n`;
+
+async function explained(stdin: string, ...options: string[]): Promise<string> {
+  const { status, out, err } = await nodemesh(['explain', '-f', '-', ...options], { stdin });
+  assert.equal(err, '');
+  assert.equal(status, 0);
+  return out;
+}
+
+test('explain: a manifest, from the entry that is asked to the environment that a kubelet makes', async () => {
+  const out = await explained(pod() + namespace('{mesh-inject: enabled}'), '--proxy-address', 'nodeName');
+  assert.match(out, /^stdin:1:1: Pod\/web in namespace shop$/m);
+  assert.match(out, /^ {5}namespaces\.nodemesh\.dev: asked, since/m);
+  assert.match(out, /^ {5}pods\.nodemesh\.dev: not asked, since .* mesh-inject NotIn \[enabled\]$/m);
+  assert.match(out, /^ {2}2\. The decision: inject\n {5}namespace_enabled: namespace shop has label/m);
+  assert.match(out, /^ {5}warning: container "app" has envFrom/m);
+  assert.match(out, /^ {5}\+ http_proxy=http:\/\/<spec\.nodeName>:4140$/m);
+  assert.match(out, /^ {7}GREETING=via http:\/\/<spec\.nodeName>:4140, \$\(UNKNOWN\), \$\(http_proxy\)$/m);
+  assert.match(out, /^ {7}TOKEN=<secretKeyRef tokens, key api>$/m);
+  assert.match(out, /^ {7}and what envFrom brings: configMapRef settings$/m);
+});
+
+test('explain: every reason against, and the environment without the proxy', async () => {
+  const out = await explained(
+    pod('  hostNetwork: true\n', '{mesh-inject: disabled}') + namespace('{mesh-inject: enabled}'),
+  );
+  assert.match(out, /The decision: skip\n {5}host_network: .*\n {5}pod_disabled: /);
+  assert.doesNotMatch(out, /\+ http_proxy/);
+  assert.match(out, /GREETING=via \$\(http_proxy\), /);
+});
+
+test('explain: a namespace whose manifest is not at hand is taken to be labelled, and the text says so', async () => {
+  assert.match(await explained(pod()), /in namespace shop \(taken to be labelled mesh-inject=enabled: /);
+  const out = await explained(pod() + namespace('{}'));
+  assert.match(
+    out,
+    /namespaces\.nodemesh\.dev: not asked, since the namespace's labels do not fit mesh-inject In \[enabled\]/,
+  );
+  assert.match(out, /The decision: skip\n(.*\n)*? {5}not_enabled: /);
+});
+
+test('explain: what it cannot explain is an error', async () => {
+  for (const [argv, stdin, status, message] of [
+    [['-f', '-'], 'kind: Service\n', 1, /^-: there is no pod in it/],
+    [['-f', '-'], 'a: [', 1, /^stdin:1:5: /],
+    [[], '', 2, /explain wants one pod/],
+    [['a/b', '-f', '-'], '', 2, /explain wants one pod/],
+    [['web'], '', 2, /name the pod as <namespace>\/<name>, not "web"/],
+    [['shop/web'], '', 1, /no Kubernetes API server is configured/],
+  ] as const) {
+    const outcome = await nodemesh(['explain', ...argv], { stdin });
+    assert.deepEqual([outcome.status, outcome.out], [status, '']);
+    assert.match(outcome.err, message);
+  }
+});
+
+test('explain: a running pod has its node’s values; what is older than its namespace’s label is out of date', async (t) => {
+  const cluster = await MeshCluster.start(t);
+  await cluster.pod('shop', 'web', { node: 'node-2' });
+  await cluster.pod('plain', 'old');
+  await cluster.pod('plain', 'never');
+
+  const web = await cluster.nodemesh(['explain', 'shop/web']);
+  assert.deepEqual([web.status, web.err], [0, '']);
+  assert.match(web.out, /^Pod shop\/web on node node-2, injected when it was created\n {2}1\./);
+  assert.match(web.out, /namespaces\.nodemesh\.dev: asked/);
+  assert.match(web.out, /The decision: inject/);
+  assert.match(
+    web.out,
+    /\+ NODE_NAME=node-2\n {5}\+ NODE_IP=10\.0\.0\.2\n {5}\+ http_proxy=http:\/\/10\.0\.0\.2:4140\n/,
+  );
+  assert.match(web.out, /\+ no_proxy=.*,10\.96\.0\.1,/);
+
+  const never = await cluster.nodemesh(['explain', 'plain/never']);
+  assert.match(never.out, /^Pod plain\/never on node node-1, not injected when it was created\n {2}1\./);
+  assert.match(never.out, /The decision: skip\n(.*\n)*? {5}not_enabled: /);
+
+  await cluster.namespace('plain', { 'mesh-inject': 'enabled' });
+  const old = await cluster.nodemesh(['explain', 'plain/old']);
+  assert.match(old.out, /^It is out of date: container app has no NODE_NAME; restart it/m);
+  assert.match(old.out, /The decision: inject/);
+
+  const missing = await cluster.nodemesh(['explain', 'shop/gone']);
+  assert.deepEqual([missing.status, missing.err], [1, 'there is no pod shop/gone\n']);
+});
