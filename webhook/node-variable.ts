@@ -1,3 +1,4 @@
+import { expand } from '../lib/kubernetes/env-expansion.ts';
 import type { ContainerView } from './pod-view.ts';
 
 export interface FieldSource {
@@ -45,9 +46,18 @@ function wouldBeSeen(container: ContainerView, name: string): boolean {
 
 /** Whether a text of the container has `$(NAME)`, which stays as it is written while there is no such variable. */
 export function isReferred(container: ContainerView, name: string): boolean {
-  const reference = `$(${name})`;
   const texts = [...(container.env ?? []).map((entry) => entry.value ?? ''), ...container.commandLine];
-  return texts.some((text) => text.includes(reference));
+  return texts.some((text) => text.includes(`$(${name})`) && refers(text, name));
+}
+
+/** `$$(NAME)` is none. */
+function refers(text: string, name: string): boolean {
+  let found = false;
+  expand(text, (referred) => {
+    found ||= referred === name;
+    return undefined;
+  });
+  return found;
 }
 
 /** The entry that defines a variable; none where the container's own serves. */

@@ -203,6 +203,8 @@ test('injection: a container that refers to $(http_proxy) stays as it is; one th
   const { after, mutation } = inject(podOf({ name: 'app', args: ['--proxy=$(http_proxy)'] }, { name: 'other' }));
   assert.equal(after.spec.containers[0]?.env, undefined);
   assert.match(mutation.warnings.join(), /"app" refers to \$\(http_proxy\)/);
+  const escaped = inject(podOf({ name: 'app', args: ['$$(http_proxy)'] })).after.spec.containers[0];
+  assert.equal(environment(escaped).http_proxy, 'http://node-1:4140');
   const other = inject(podOf({ name: 'app', args: ['$(NO_PROXY)'] })).after.spec.containers[0];
   assert.deepEqual(names(other), ['NODE_NAME', 'http_proxy', 'no_proxy']);
 });
