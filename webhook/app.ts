@@ -108,7 +108,11 @@ class Webhook {
     this.#certificates = new Certificates({ ...source, names });
     // Someone else's certificate need not have our shorter names.
     if (config.servingCertificate === 'provided') {
-      this.#provided = new ProvidedCertificate({ ...source, names: names.slice(0, 1) });
+      this.#provided = new ProvidedCertificate({
+        ...source,
+        names: names.slice(0, 1),
+        refused: counted.reloads.failed,
+      });
     }
     this.#source = this.#provided ?? this.#certificates;
     const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];

@@ -3,6 +3,7 @@ import { jitteredBackoffMs } from '../lib/backoff.ts';
 import { splitBundle } from '../lib/certificates/node-identity.ts';
 import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
+import type { Counter } from '../lib/metrics.ts';
 import { isIssuedBy } from './certificate-authority.ts';
 import { SerialTask } from './serial-task.ts';
 import type { ServingSet, ServingSource } from './serving-certificate.ts';
@@ -16,6 +17,8 @@ export interface ProvidedCertificateOptions {
   readonly namespace: string;
   /** DNS names that the certificate has to be for. */
   readonly names: readonly string[];
+  /** Counts each look at the Secret that finds something that cannot serve. */
+  readonly refused: Counter;
   readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
@@ -69,12 +72,15 @@ export class ProvidedCertificate implements ServingSource {
 
   async #look(): Promise<void> {
     if (this.#stopped) return;
-    const { api, namespace, names, now, random, log } = this.#options;
+    const { api, namespace, names, refused, now, random, log } = this.#options;
     try {
       const path = `/api/v1/namespaces/${namespace}/secrets/${PROVIDED_SECRET}`;
       const set = decode(await api.request({ method: 'GET', path }));
       const fault = faultOf(set, names, now());
-      if (fault !== undefined) throw new Error(fault);
+      if (fault !== undefined) {
+        refused.inc();
+        throw new Error(fault);
+      }
       this.#adopt(set as ServingSet);
       this.#failure = undefined;
       this.#failures = 0;

@@ -165,6 +165,9 @@ test('webhook: a provided certificate is served, its CA comes into every caBundl
   // The webhook's own CA is made all the same, for daemons.
   await cluster.untilSecret((files) => judgeCertificates(files, [SERVING_NAME], Date.now()).action === 'keep');
   await provide({ ...one, 'tls.key': (await make())['tls.key'] });
+  while (!/^certificate_reload_total\{result="failed"\} [1-9]/m.test(await replica.metrics()));
+  assert.ok(replica.readiness.ready);
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
   await provide(await make());
   await untilTaken(replica, 2);
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
