@@ -68,8 +68,6 @@ export async function startWebhook(options: WebhookOptions): Promise<RunningWebh
   }
 }
 
-type Watch = Pick<Reflector<never>, 'synced' | 'failure' | 'whenSynced' | 'start'>;
-
 class Webhook {
   readonly #options: WebhookOptions;
   readonly #counted: WebhookMetrics;
@@ -116,10 +114,9 @@ class Webhook {
     }
     this.#source = this.#provided ?? this.#certificates;
     const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];
+    const secrets = `/api/v1/namespaces/${podNamespace}/secrets`;
     const versionOf = ({ metadata }: KubernetesObject) => metadata.resourceVersion ?? '';
-    this.#secrets = watched.map((name) =>
-      this.#watch(`/api/v1/namespaces/${podNamespace}/secrets`, versionOf, `metadata.name=${name}`),
-    );
+    this.#secrets = watched.map((name) => this.#watch(secrets, versionOf, `metadata.name=${name}`));
     this.#serving = new ServingCertificate({
       serve: (set) => {
         this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
@@ -218,8 +215,9 @@ class Webhook {
     this.#serving.stop();
     this.#selfCheck?.stop();
     await Promise.all([this.#certificates, this.#provided, this.#caBundle, this.#nodeSigner].map((one) => one?.stop()));
-    const watches = [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets];
-    await Promise.all(watches.map((reflector) => reflector?.stop()));
+    await Promise.all(
+      [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets].map((one) => one?.stop()),
+    );
     await this.#server?.close();
     await this.#events.stop();
     await this.#adminServer?.close();
@@ -269,7 +267,7 @@ class Webhook {
     this.#provided?.start();
   }
 
-  #followUntilSynced(name: string, reflector: Watch, whenSynced: () => void = () => {}): void {
+  #followUntilSynced<T>(name: string, reflector: Reflector<T>, whenSynced: () => void = () => {}): void {
     const { readiness } = this.#options;
     readiness.block(name, () => reflector.failure ?? 'not listed yet');
     reflector.whenSynced().then(
