@@ -14,6 +14,12 @@ export class Readiness {
     this.#blockers.set(name, why);
   }
 
+  /** Blocks with a reason; without one, clears. */
+  report(name: string, why: string | undefined): void {
+    if (why === undefined) this.clear(name);
+    else this.block(name, why);
+  }
+
   /** Removes a blocker; unknown names are ignored. */
   clear(name: string): void {
     if (!this.#blockers.delete(name) || this.#blockers.size > 0) return;

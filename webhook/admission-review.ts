@@ -18,6 +18,8 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
   /** The object as it would be stored; null for DELETE. Not validated yet. */
   readonly object: unknown;
+  /** The object as it is stored; null for CREATE. Not validated yet. */
+  readonly oldObject?: unknown;
 }
 
 export interface AdmissionAnswer {
@@ -56,6 +58,7 @@ export function parseReview(body: unknown): AdmissionRequest {
     namespace: asText(request.namespace) ?? '',
     dryRun: request.dryRun === true,
     object: request.object,
+    oldObject: request.oldObject,
   };
 }
 

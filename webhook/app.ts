@@ -1,16 +1,4 @@
-/**
- * What the webhook needs of the API server (its ServiceAccount's RBAC):
- *   namespaces                       get, list, watch   whether a pod's namespace is labelled
- *   nodes                            list, watch        only under `proxyAddress: auto` and `hostIP`
- *   mutatingwebhookconfigurations    get, list, watch, patch   resourceNames: [nodemesh]; list and watch are by
- *                                    fieldSelector metadata.name=nodemesh, which is what makes resourceNames match them
- *   secrets, in its own namespace    get, update        resourceNames: [nodemesh-webhook-tls]
- *   secrets, in its own namespace    create             RBAC cannot name what is yet to be created
- *   configmaps, in its own namespace get, update        resourceNames: [nodemesh-ca], and create
- *   pods, in its own namespace       get                whether a daemon that asks for a certificate is on the node it names
- *   certificatesigningrequests       get, list, watch; /approval and /status: update
- *   signers                          approve, sign      resourceNames: [nodemesh.dev/daemon]
- */
+/** What the webhook needs of the API server is in manifests/base/webhook/rbac.yaml. */
 import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
@@ -25,19 +13,24 @@ import {
   CaBundle,
   CONFIGURATION_NAME,
   CONFIGURATIONS_PATH,
+  commonBundle,
   trimConfiguration,
 } from './ca-bundle.ts';
-import { notAfter } from './certificate-authority.ts';
-import { Certificates } from './certificates.ts';
+import { Certificates, SECRET_NAME } from './certificates.ts';
 import type { WebhookConfig, WebhookEnvironment } from './config.ts';
 import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
 import { NodeSigner } from './node-signer.ts';
+import { OwnerEvents } from './owner-events.ts';
+import { PROVIDED_SECRET, ProvidedCertificate } from './provided-certificate.ts';
 import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
+import { SelfCheck } from './self-check.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
+import { ServingCertificate, type ServingSource, servingNames } from './serving-certificate.ts';
+import { exposeExpiry, type WebhookMetrics, webhookMetrics } from './webhook-metrics.ts';
 
-const SERVICE_NAME = 'nodemesh-webhook';
-const LATENCY_BOUNDS_MS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
+/** They read their configuration through a watch; this is ample. */
+const BUNDLE_GRACE_MS = 5_000;
 
 export interface WebhookOptions {
   readonly config: WebhookConfig;
@@ -50,6 +43,8 @@ export interface WebhookOptions {
   readonly now: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
+  /** How long API servers may take to see a new caBundle, ms. */
+  readonly bundleGraceMs?: number;
 }
 
 export interface RunningWebhook {
@@ -73,31 +68,66 @@ export async function startWebhook(options: WebhookOptions): Promise<RunningWebh
   }
 }
 
-type Watch = Pick<Reflector<never>, 'synced' | 'failure' | 'whenSynced' | 'start'>;
-
 class Webhook {
   readonly #options: WebhookOptions;
+  readonly #counted: WebhookMetrics;
   readonly #namespaces: Reflector<NamespaceState>;
   readonly #configurations: Reflector<BundledEntries>;
   /** Undefined where pods address their proxy by node name, whatever the nodes are. */
   readonly #nodes: Reflector<NodeAddresses> | undefined;
+  /** The webhook's own CA, which daemons' certificates are always of. */
   readonly #certificates: Certificates;
+  /** Undefined where the webhook's own CA makes the serving certificate too. */
+  readonly #provided: ProvidedCertificate | undefined;
+  readonly #source: ServingSource;
+  readonly #serving: ServingCertificate;
+  /** Told of by their versions alone. */
+  readonly #secrets: readonly Reflector<string>[];
   readonly #nodeSigner: NodeSigner;
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
+  readonly #events: OwnerEvents;
   readonly #reviewer: Reviewer;
   #server: AdmissionServer | undefined;
+  #selfCheck: SelfCheck | undefined;
   #adminServer: AdminServer | undefined;
 
   constructor(options: WebhookOptions) {
     const { config, environment, api, log, metrics, readiness, now, random } = options;
     const { podNamespace, podIp } = environment;
+    const counted = webhookMetrics(metrics);
     this.#options = options;
+    this.#counted = counted;
     this.#namespaces = this.#watch('/api/v1/namespaces', trimNamespace);
     this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
     this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
     const names = servingNames(podNamespace, config.clusterDomain);
-    this.#certificates = new Certificates({ api, namespace: podNamespace, names, now, random, log });
+    const source = { api, namespace: podNamespace, now, random, log };
+    this.#certificates = new Certificates({ ...source, names });
+    // Someone else's certificate need not have our shorter names.
+    if (config.servingCertificate === 'provided') {
+      this.#provided = new ProvidedCertificate({
+        ...source,
+        names: names.slice(0, 1),
+        refused: counted.reloads.failed,
+      });
+    }
+    this.#source = this.#provided ?? this.#certificates;
+    const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];
+    const secrets = `/api/v1/namespaces/${podNamespace}/secrets`;
+    const versionOf = ({ metadata }: KubernetesObject) => metadata.resourceVersion ?? '';
+    this.#secrets = watched.map((name) => this.#watch(secrets, versionOf, `metadata.name=${name}`));
+    this.#serving = new ServingCertificate({
+      serve: (set) => {
+        this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
+        setImmediate(() => void this.#selfCheck?.check());
+      },
+      report: (missing) => readiness.report('certificate', missing),
+      graceMs: options.bundleGraceMs ?? BUNDLE_GRACE_MS,
+      reloads: counted.reloads,
+      now,
+      log,
+    });
     this.#nodeSigner = new NodeSigner({
       api,
       namespace: podNamespace,
@@ -110,14 +140,17 @@ class Webhook {
     });
     this.#caBundle = new CaBundle({
       api,
-      certificates: this.#certificates,
-      configuration: () => this.#configurations.items.values().next().value,
-      report: (missing) => {
-        if (missing === undefined) readiness.clear('caBundle');
-        else readiness.block('caBundle', missing);
-      },
-      repairs: metrics.counter('ca_bundle_repairs_total', 'Times that caBundle was written').with(),
+      certificates: this.#source,
+      // The webhook's own Secret says itself which CAs before the present one are to be trusted still.
+      wanted: () =>
+        this.#provided === undefined
+          ? this.#certificates.current?.['ca.crt']
+          : this.#serving.authorities(this.#provided.current),
+      configuration: () => this.#configuration(),
+      report: (missing) => readiness.report('caBundle', missing),
+      repairs: counted.bundleRepairs,
       random,
+      now,
       log,
     });
     if (config.proxyAddress === 'auto') {
@@ -129,23 +162,24 @@ class Webhook {
         log,
       });
     }
+    this.#events = new OwnerEvents({ api, log, now, random, counts: counted.events });
     this.#reviewer = new Reviewer({
       ownNamespace: podNamespace,
       namespaces: new NamespaceLabels(api, log, (name) => this.#namespaces.items.get(name)),
       settings: () => ({ ...config, proxyAddress: this.#proxyAddress() }),
-      decisions: metrics.counter('admission_total', 'Reviews by decision and first reason', ['decision', 'reason']),
-      latencyMs: metrics.histogram('admission_latency_ms', 'Time to answer a review, ms', LATENCY_BOUNDS_MS).with(),
+      metrics: counted,
+      events: this.#events,
       elapsed: () => performance.now(),
       log,
     });
   }
 
   async start(): Promise<RunningWebhook> {
-    const { config, log, metrics, readiness } = this.#options;
+    const { config, environment, log, metrics, readiness } = this.#options;
     readiness.block('listeners', 'not all ports listen yet');
-    readiness.block('certificate', () => this.#certificates.failure ?? 'the Secret with them has not been read yet');
+    readiness.block('certificate', () => this.#source.failure ?? 'the Secret with them has not been read yet');
+    readiness.block('selfCheck', 'no certificate is served yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
-    const errors = metrics.counter('admission_errors_total', 'Requests that got no review for an answer', ['status']);
     this.#adminServer = await startAdminServer({
       ip: config.admin.ip ?? everyAddress(),
       port: config.admin.port,
@@ -156,10 +190,17 @@ class Webhook {
     this.#server = await startAdmissionServer({
       ...config.https,
       answer: (request, entry) => this.#reviewer.answer(request, entry),
-      onError: (status) => errors.with(String(status)).inc(),
+      onAnswer: (bytes) => this.#counted.answerBytes.observe(bytes),
+      onError: (status) => this.#counted.errors.with(String(status)).inc(),
       log,
     });
     readiness.clear('listeners');
+    this.#selfCheck = new SelfCheck({
+      address: this.#server.address,
+      name: servingNames(environment.podNamespace, config.clusterDomain)[0] ?? '',
+      authorities: () => this.#serving.served?.['ca.crt'],
+      report: (fault) => readiness.report('selfCheck', fault),
+    });
     this.#follow();
     return {
       address: this.#server.address,
@@ -171,9 +212,14 @@ class Webhook {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.#auto?.stop();
-    await Promise.all([this.#certificates.stop(), this.#caBundle.stop(), this.#nodeSigner.stop()]);
-    await Promise.all([this.#namespaces, this.#configurations, this.#nodes].map((reflector) => reflector?.stop()));
+    this.#serving.stop();
+    this.#selfCheck?.stop();
+    await Promise.all([this.#certificates, this.#provided, this.#caBundle, this.#nodeSigner].map((one) => one?.stop()));
+    await Promise.all(
+      [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets].map((one) => one?.stop()),
+    );
     await this.#server?.close();
+    await this.#events.stop();
     await this.#adminServer?.close();
   }
 
@@ -186,22 +232,26 @@ class Webhook {
   }
 
   #follow(): void {
-    const { metrics, now, readiness, log } = this.#options;
-    const expiry = metrics.gauge('certificate_expiry_seconds', 'Seconds until a certificate ends', ['certificate']);
-    metrics.onCollect(() => {
-      const set = this.#certificates.current;
-      if (set === undefined) return;
-      expiry.with('ca').set((notAfter(set['ca.crt']) - now()) / 1000);
-      expiry.with('serving').set((notAfter(set['tls.crt']) - now()) / 1000);
-    });
-    this.#certificates.onChange((set) => {
-      this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
-      log.info({ notAfter: new Date(notAfter(set['tls.crt'])).toISOString() }, 'serving certificate in force');
-      readiness.clear('certificate');
+    const { metrics, now, readiness } = this.#options;
+    const authority = () => this.#certificates.current;
+    exposeExpiry(metrics, { authority, served: () => this.#serving.served, now });
+    this.#source.onChange((set) => {
+      this.#serving.offer(set);
       if (this.#configurations.synced) void this.#caBundle.check();
-      this.#nodeSigner.check();
     });
-    this.#configurations.onChange(() => void this.#caBundle.check());
+    this.#certificates.onChange(() => this.#nodeSigner.check());
+    this.#certificates.onCheck(() => this.#serving.check());
+    this.#configurations.onChange(() => {
+      this.#serving.bundled(commonBundle(this.#configuration()));
+      void this.#caBundle.check();
+    });
+    for (const secret of this.#secrets) {
+      secret.onChange(() => {
+        void this.#certificates.refresh();
+        void this.#provided?.refresh();
+      });
+      secret.start();
+    }
     this.#followUntilSynced('namespaces', this.#namespaces);
     // Its list may be empty, which is no change: the look that says so is made here.
     this.#followUntilSynced('webhookConfiguration', this.#configurations, () => void this.#caBundle.check());
@@ -214,9 +264,10 @@ class Webhook {
     }
     this.#nodeSigner.start();
     this.#certificates.start();
+    this.#provided?.start();
   }
 
-  #followUntilSynced(name: string, reflector: Watch, whenSynced: () => void = () => {}): void {
+  #followUntilSynced<T>(name: string, reflector: Reflector<T>, whenSynced: () => void = () => {}): void {
     const { readiness } = this.#options;
     readiness.block(name, () => reflector.failure ?? 'not listed yet');
     reflector.whenSynced().then(
@@ -227,6 +278,10 @@ class Webhook {
       () => {}, // stopped before
     );
     reflector.start();
+  }
+
+  #configuration(): BundledEntries | undefined {
+    return this.#configurations.items.values().next().value;
   }
 
   #knownNodes(): NodeAddresses[] {
@@ -244,10 +299,4 @@ class Webhook {
     const resource = { path, ...(fieldSelector === undefined ? {} : { fieldSelector }) };
     return new Reflector<T>({ api, resource, trim, log, metrics, random, now });
   }
-}
-
-/** Every name under which the Service may be called; an API server calls `<service>.<namespace>.svc`. */
-function servingNames(namespace: string, clusterDomain: string): string[] {
-  const full = `${SERVICE_NAME}.${namespace}.svc`;
-  return [full, `${full}.${clusterDomain}`, `${SERVICE_NAME}.${namespace}`, SERVICE_NAME];
 }

@@ -1,9 +1,11 @@
 import { jitteredBackoffMs } from '../lib/backoff.ts';
+import { splitBundle } from '../lib/certificates/node-identity.ts';
 import type { KubernetesApi, KubernetesObject } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
 import type { Counter } from '../lib/metrics.ts';
-import type { Certificates } from './certificates.ts';
+import { certificatesIn } from './certificate-authority.ts';
 import { SerialTask } from './serial-task.ts';
+import type { ServingSource } from './serving-certificate.ts';
 
 export const CONFIGURATION_NAME = 'nodemesh';
 export const CONFIGURATIONS_PATH = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
@@ -24,37 +26,65 @@ export function trimConfiguration(object: KubernetesObject): BundledEntries {
   return { entries: (webhooks ?? []).map(({ name, clientConfig }) => ({ name, caBundle: clientConfig?.caBundle })) };
 }
 
+/** The bundle (PEM) that all entries have; undefined where there is none, or more than one. */
+export function commonBundle(configuration: BundledEntries | undefined): string | undefined {
+  const bundles = new Set((configuration?.entries ?? []).map(({ caBundle }) => caBundle));
+  const [bundle] = bundles;
+  return bundles.size === 1 && bundle !== undefined ? pemOf(bundle) : undefined;
+}
+
 /**
- * The JSON Patch (RFC 6902) that puts a CA (PEM) into every entry whose caBundle is another; empty where none is. Each
- * change first tests the entry's name, so that a list that was reordered meanwhile fails the patch and not the entry.
+ * Whether a bundle (PEM) will do where `wanted` (PEM) is to be trusted at `now`: it has every certificate of it, and none that cannot
+ * be read or has ended. Others may be there: replicas that know more than this one have put them in, and must not be undone.
  */
-export function bundlePatch(configuration: BundledEntries, caPem: string): Record<string, string>[] {
-  const value = Buffer.from(caPem).toString('base64');
-  return configuration.entries.flatMap(({ name, caBundle }, i) =>
-    caBundle === value
-      ? []
-      : [
-          { op: 'test', path: `/webhooks/${i}/name`, value: name },
-          { op: 'add', path: `/webhooks/${i}/clientConfig/caBundle`, value },
-        ],
+export function willDo(bundle: string, wanted: string, now: number): boolean {
+  const present = splitBundle(bundle);
+  const read = certificatesIn(bundle);
+  if (present.length === 0 || read.length !== present.length) return false;
+  return (
+    splitBundle(wanted).every((pem) => present.includes(pem)) && read.every((one) => Date.parse(one.validTo) > now)
   );
+}
+
+/**
+ * The object that puts a CA (PEM) into every entry by server-side apply: entries are merged by name, and nothing else of
+ * them is named, so that nothing else is ours. Undefined where every entry's bundle will do.
+ */
+export function bundleApplication(configuration: BundledEntries, caPem: string, now: number): object | undefined {
+  const { entries } = configuration;
+  if (entries.every(({ caBundle }) => caBundle !== undefined && willDo(pemOf(caBundle), caPem, now))) return undefined;
+  const caBundle = Buffer.from(caPem).toString('base64');
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: CONFIGURATION_NAME },
+    webhooks: entries.map(({ name }) => ({ name, clientConfig: { caBundle } })),
+  };
+}
+
+function pemOf(caBundle: string): string {
+  return Buffer.from(caBundle, 'base64').toString();
 }
 
 export interface CaBundleOptions {
   readonly api: KubernetesApi;
-  readonly certificates: Certificates;
+  readonly certificates: Pick<ServingSource, 'current' | 'refresh'>;
+  /** The CAs (PEM) that are to be trusted; undefined where there are none yet, or it is someone else's to see to that. */
+  readonly wanted: () => string | undefined;
   /** The configuration as last seen by a watch. */
   readonly configuration: () => BundledEntries | undefined;
   /** Told after each look what keeps the bundle from being in force; undefined where it is. */
   readonly report: (missing: string | undefined) => void;
   readonly repairs: Counter;
+  /** ms since 1970. */
+  readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
 }
 
 /**
- * Keeps our CA in every entry of the MutatingWebhookConfiguration, since its manifest holds no caBundle and whoever applies
- * an older copy wipes it. A bundle that is another CA's makes it read the Secret first: another replica may have renewed
+ * Keeps our CA in every entry of the MutatingWebhookConfiguration, since its manifest holds no caBundle and whoever replaces
+ * the object wipes it. It owns these fields alone, as field manager `nodemesh-webhook`, so that nobody who applies the rest gets a conflict. A bundle that is another CA's makes it read the Secret first: another replica may have renewed
  * the CA, and two replicas must not repair each other's work for ever.
  */
 export class CaBundle {
@@ -86,14 +116,14 @@ export class CaBundle {
   async #repair(): Promise<void> {
     if (this.#stopped) return;
     const { certificates, configuration, report, log } = this.#options;
-    if (configuration()?.entries.some((entry) => entry.caBundle !== undefined) && this.#patch().length > 0) {
+    if (configuration()?.entries.some((entry) => entry.caBundle !== undefined) && this.#due() !== undefined) {
       await certificates.refresh();
     }
-    const patch = this.#patch();
-    if (patch.length === 0) return report(this.#missing());
+    const application = this.#due();
+    if (application === undefined) return report(this.#missing());
     report(`MutatingWebhookConfiguration ${CONFIGURATION_NAME}: caBundle is not ours yet`);
     try {
-      await this.#send(patch);
+      await this.#send(application);
       this.#failures = 0;
       report(undefined);
     } catch (error) {
@@ -104,16 +134,16 @@ export class CaBundle {
     }
   }
 
-  async #send(patch: readonly Record<string, string>[]): Promise<void> {
+  async #send(body: object): Promise<void> {
     const { api, repairs, log } = this.#options;
     await api.request({
       method: 'PATCH',
-      path: `${CONFIGURATIONS_PATH}/${CONFIGURATION_NAME}?fieldManager=nodemesh-webhook`,
-      body: patch,
-      contentType: 'application/json-patch+json',
+      path: `${CONFIGURATIONS_PATH}/${CONFIGURATION_NAME}?fieldManager=nodemesh-webhook&force=true`,
+      body,
+      contentType: 'application/apply-patch+yaml',
     });
     repairs.inc();
-    log.info({ entries: patch.length / 2 }, 'caBundle written');
+    log.info('caBundle written');
   }
 
   #retry(): void {
@@ -123,10 +153,12 @@ export class CaBundle {
     this.#failures += 1;
   }
 
-  #patch(): Record<string, string>[] {
-    const configuration = this.#options.configuration();
-    const ca = this.#options.certificates.current?.['ca.crt'];
-    return configuration === undefined || ca === undefined ? [] : bundlePatch(configuration, ca);
+  /** What is to be applied; undefined where nothing is, or where it is someone else's to do. */
+  #due(): object | undefined {
+    const { configuration, wanted, now } = this.#options;
+    const known = configuration();
+    const ca = wanted();
+    return known === undefined || ca === undefined ? undefined : bundleApplication(known, ca, now());
   }
 
   #missing(): string | undefined {
@@ -137,6 +169,6 @@ export class CaBundle {
     if (configuration.entries.length === 0) {
       return `MutatingWebhookConfiguration ${CONFIGURATION_NAME} has no entry; apply the manifests`;
     }
-    return this.#options.certificates.current === undefined ? 'there is no CA yet' : undefined;
+    return this.#options.certificates.current === undefined ? 'there is no certificate yet' : undefined;
   }
 }

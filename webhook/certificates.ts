@@ -7,10 +7,19 @@ import {
   createAuthority,
   createServingCertificate,
   judgeCertificates,
+  rotateAuthority,
+  type Verdict,
 } from './certificate-authority.ts';
 import { SerialTask } from './serial-task.ts';
 
 export const SECRET_NAME = 'nodemesh-webhook-tls';
+/** Annotation of the Secret by which a person asks for new certificates; taken away when they are made. */
+const RENEW = 'nodemesh.dev/renew';
+const RENEWALS: ReadonlyMap<string, Verdict['action']> = new Map([
+  ['serving', 'renew'],
+  ['ca', 'rotate'],
+  ['all', 'replace'],
+]);
 
 /** The wall clock is asked this often whether renewal is due: a timer of months overflows, and stops while suspended. */
 const CHECK_INTERVAL_MS = 60_000;
@@ -26,7 +35,7 @@ interface Secret extends KubernetesObject {
 export interface CertificatesOptions {
   readonly api: KubernetesApi;
   readonly namespace: string;
-  /** DNS names that the serving certificate is for. */
+  /** DNS names to make serving certificates for, the one that API servers call by first. */
   readonly names: readonly string[];
   readonly now: () => number;
   readonly random: () => number;
@@ -36,12 +45,14 @@ export interface CertificatesOptions {
 /**
  * The webhook's CA and serving certificate, in one Secret that all replicas share: whoever comes first writes it, everyone
  * serves only what was read back (create, on 409 read; update with resourceVersion, on 409 read). The serving
- * certificate is renewed at two thirds of its life; a Secret that makes no sense is written anew, from the working
- * certificates in memory where there are any. While the API server is away, the last good ones stay in force.
+ * certificate and the CA are renewed at two thirds of their lives, or when the Secret's annotation `nodemesh.dev/renew` asks for it
+ * (`serving`, `ca`, or `all`: a new CA that does not keep the old one). A Secret that makes no sense is written anew, from
+ * the working certificates in memory where there are any. While the API server is away, the last good ones stay in force.
  */
 export class Certificates {
   readonly #options: CertificatesOptions;
   readonly #listeners: ((set: CertificateSet) => void)[] = [];
+  readonly #checkListeners: (() => void)[] = [];
   #current: CertificateSet | undefined;
   #failure: string | undefined;
   readonly #task = new SerialTask(() => this.#reconcile());
@@ -50,6 +61,11 @@ export class Certificates {
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
+  }
+
+  /** What a certificate must name. Replicas of two configurations may differ in the rest, and must not fight over it. */
+  get #required(): readonly string[] {
+    return this.#options.names.slice(0, 1);
   }
 
   get current(): CertificateSet | undefined {
@@ -63,6 +79,11 @@ export class Certificates {
 
   onChange(listener: (set: CertificateSet) => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** Called every minute at least, when the Secret has been looked at or could not be: for what depends on the time. */
+  onCheck(listener: () => void): void {
+    this.#checkListeners.push(listener);
   }
 
   /** Reads the Secret now and from then on every minute. */
@@ -84,6 +105,7 @@ export class Certificates {
   async #check(failures: number): Promise<void> {
     await this.refresh();
     if (this.#stopped) return;
+    for (const listener of this.#checkListeners) listener();
     const failed = this.#failure !== undefined;
     const delay = failed ? jitteredBackoffMs(failures, RETRY, this.#options.random) : CHECK_INTERVAL_MS;
     this.#timer = setTimeout(() => void this.#check(failed ? failures + 1 : 0), delay);
@@ -104,28 +126,42 @@ export class Certificates {
   }
 
   async #obtain(): Promise<CertificateSet> {
-    const { names, now, log } = this.#options;
+    const { log } = this.#options;
     for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts += 1) {
       const secret = await this.#read();
       const stored = decode(secret);
-      const verdict = judgeCertificates(stored, names, now());
+      const verdict = this.#judge(secret, stored);
       if (verdict.action === 'keep') return stored as CertificateSet;
-      const why = secret === undefined ? 'it does not exist' : verdict.why;
-      log.info({ secret: SECRET_NAME, action: verdict.action, why }, 'writing the Secret with the certificates');
-      const authority = verdict.action === 'renew' ? (stored as CertificateSet) : undefined;
-      const written = await this.#write(secret, await this.#make(authority));
+      const { action, why } = verdict;
+      log.info({ secret: SECRET_NAME, action, why }, 'writing the Secret with the certificates');
+      const written = await this.#write(secret, await this.#make(verdict, stored));
       if (written === undefined) continue; // another replica was first: its certificates are ours
       return decode(written) as CertificateSet;
     }
     throw new Error('it changes each time before it can be written; see who else writes it');
   }
 
-  async #make(authority: CertificateSet | undefined): Promise<CertificateSet> {
+  #judge(secret: Secret | undefined, stored: Partial<CertificateSet>): Verdict {
+    const { now, log } = this.#options;
+    if (secret === undefined) return { action: 'replace', why: 'it does not exist' };
+    const verdict = judgeCertificates(stored, this.#required, now());
+    const asked = secret.metadata.annotations?.[RENEW];
+    if (asked === undefined || verdict.action === 'replace') return verdict;
+    const action = RENEWALS.get(asked);
+    if (action !== undefined) return { action, why: `its annotation ${RENEW} asks for it`, asked: true };
+    log.warn(`Secret ${SECRET_NAME}: annotation ${RENEW} is none of ${[...RENEWALS.keys()].join(', ')}`);
+    return verdict;
+  }
+
+  async #make({ action, asked }: Verdict, stored: Partial<CertificateSet>): Promise<CertificateSet> {
     const { names, now } = this.#options;
-    if (authority === undefined && this.#current !== undefined) {
-      if (judgeCertificates(this.#current, names, now()).action === 'keep') return this.#current;
+    const before = stored as CertificateSet;
+    if (action === 'renew') return createServingCertificate(before, names, now());
+    if (action === 'rotate') return createServingCertificate(await rotateAuthority(before, now()), names, now());
+    if (asked !== true && this.#current !== undefined) {
+      if (judgeCertificates(this.#current, this.#required, now()).action === 'keep') return this.#current;
     }
-    return createServingCertificate(authority ?? (await createAuthority(now())), names, now());
+    return createServingCertificate(await createAuthority(now()), names, now());
   }
 
   async #read(): Promise<Secret | undefined> {
@@ -148,7 +184,9 @@ export class Certificates {
         const body = { apiVersion: 'v1', kind: 'Secret', metadata, type: 'Opaque', data };
         return (await api.request({ method: 'POST', path: secrets(namespace), body })) as Secret;
       }
-      const body = { apiVersion: 'v1', kind: 'Secret', ...before, data: { ...before.data, ...data } };
+      const { [RENEW]: _done, ...annotations } = before.metadata.annotations ?? {};
+      const metadata = { ...before.metadata, annotations };
+      const body = { apiVersion: 'v1', kind: 'Secret', ...before, metadata, data: { ...before.data, ...data } };
       return (await api.request({ method: 'PUT', path: `${secrets(namespace)}/${SECRET_NAME}`, body })) as Secret;
     } catch (error) {
       const status = error instanceof KubernetesError ? error.status : 0;

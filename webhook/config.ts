@@ -7,7 +7,7 @@ const HTTPS_PORT = 8443;
 const ADMIN_PORT = 8080;
 const OUTGOING_PORT = 4140; // the daemon's
 /** An API server goes on using its connections to a pod that is going away until it hears of it (kubernetes#127335). */
-const DRAIN_SECONDS = 5;
+const DRAIN_SECONDS = 10;
 const MAX_DRAIN_SECONDS = 300;
 
 const A_PORT = 'give a port number, 0 to 65535';
@@ -27,6 +27,9 @@ const schema = z.strictObject(
       .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'give a domain such as cluster.local')
       .default('cluster.local'),
     namespaceInProxyUrl: z.boolean({ error: 'give true or false' }).default(false),
+    servingCertificate: z
+      .enum(['selfMade', 'provided'], { error: 'give "selfMade" or "provided"' })
+      .default('selfMade'),
     drainSeconds: z
       .number({ error: `give a number of seconds, 0 to ${MAX_DRAIN_SECONDS}` })
       .min(0, `give a number of seconds, 0 to ${MAX_DRAIN_SECONDS}`)
@@ -50,6 +53,8 @@ export interface WebhookConfig {
   readonly proxyPort: number;
   readonly clusterDomain: string;
   readonly namespaceInProxyUrl: boolean;
+  /** Whose: of a CA of the webhook's own, or made by others, in Secret nodemesh-webhook-serving. */
+  readonly servingCertificate: 'selfMade' | 'provided';
   readonly drainSeconds: number;
   readonly https: ListenAddress;
   readonly admin: ListenAddress;

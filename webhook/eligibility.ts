@@ -14,9 +14,11 @@ export type ReasonId =
   | 'system_namespace'
   | 'mirror_pod'
   | 'windows'
+  | 'virtual_node'
   | 'no_containers'
   | 'unsupported_kind'
   | 'already_injected'
+  | 'pod_not_injected'
   | 'container_has_proxy'
   | 'container_skipped'
   | 'container_invalid'
@@ -43,7 +45,7 @@ export interface Place {
 }
 
 /**
- * Decides whether a pod joins the mesh (DESIGN §4). The pod's annotation wins over the namespace's label; nothing wins
+ * Decides whether a pod joins the mesh. What the pod says (annotation or label) wins over the namespace's label; nothing wins
  * over host network, system namespaces and the mesh's own.
  *
  * A namespace that is not known counts as labelled: the question is open only for reviews that came through the entry
@@ -59,10 +61,10 @@ export function decideInjection(pod: PodView, wishes: PodWishes, place: Place): 
 
 function wishOf(wishes: PodWishes, place: Place): Reason & { readonly verdict: 'inject' | 'skip' } {
   if (wishes.inject === 'disabled') {
-    return { verdict: 'skip', id: 'pod_disabled', text: `the pod has annotation ${INJECT}: disabled` };
+    return { verdict: 'skip', id: 'pod_disabled', text: `the pod itself says ${INJECT}: disabled` };
   }
   if (wishes.inject === 'enabled') {
-    return { verdict: 'inject', id: 'pod_enabled', text: `the pod has annotation ${INJECT}: enabled` };
+    return { verdict: 'inject', id: 'pod_enabled', text: `the pod itself says ${INJECT}: enabled` };
   }
   const namespace = `namespace ${place.namespace}`;
   if (place.namespaceEnabled === undefined) {
@@ -77,7 +79,7 @@ function wishOf(wishes: PodWishes, place: Place): Reason & { readonly verdict: '
     : {
         verdict: 'skip',
         id: 'not_enabled',
-        text: `neither ${namespace} (label ${INJECT}=enabled) nor the pod (annotation ${INJECT}: enabled) asks for it`,
+        text: `neither ${namespace} (label ${INJECT}=enabled) nor the pod (label ${INJECT}=enabled) asks for it`,
       };
 }
 
@@ -97,6 +99,9 @@ function obstaclesOf(pod: PodView, place: Place): Reason[] {
   if (pod.mirror)
     reasons.push(reason('mirror_pod', 'the pod mirrors a static pod, which its kubelet alone can change'));
   if (pod.windows) reasons.push(reason('windows', 'the pod runs on Windows, where there is no daemon'));
+  if (pod.virtualNode !== undefined) {
+    reasons.push(reason('virtual_node', `the pod is meant for a node without a daemon (${pod.virtualNode})`));
+  }
   if (!pod.containers.some((c) => c.list === 'containers')) {
     reasons.push(reason('no_containers', 'the pod has no containers'));
   }

@@ -1,15 +1,19 @@
+import { createHash } from 'node:crypto';
 import { type Annotations, type PodWishes, quote, STATUS } from './annotations.ts';
 import type { Reason, ReasonId } from './eligibility.ts';
-import { noProxyValue } from './no-proxy.ts';
+import { noProxyHosts } from './no-proxy.ts';
+import {
+  type ChosenVariable,
+  chooseVariable,
+  type EnvVar,
+  isReferred,
+  NODE_IP,
+  NODE_NAME,
+  variableOf,
+} from './node-variable.ts';
 import { asRecord, asText, type ContainerList, type ContainerView, type EnvView, type PodView } from './pod-view.ts';
+import { profileVariables } from './profiles.ts';
 import type { ProxyAddress } from './proxy-address.ts';
-
-export interface FieldSource {
-  readonly fieldRef: { readonly fieldPath: string };
-}
-export type EnvVar =
-  | { readonly name: string; readonly value: string }
-  | { readonly name: string; readonly valueFrom: FieldSource };
 
 /** Variables that go into one container's env, in this order, before the entry that is at position `at` now. */
 export interface EnvInsertion {
@@ -38,16 +42,16 @@ export interface InjectionSettings {
   readonly namespaceInProxyUrl: boolean;
 }
 
+const STATUS_VERSION = 1;
 /** A client that finds any of these already has its proxy; curl, Go and Python disagree on which one wins. */
 const OWN_PROXY = /^(https?|all)_proxy$/i;
 const OWN_NO_PROXY = /^no_proxy$/i;
-/** Names to give a variable, the first that is free: the second is nobody else's. */
-const NODE_NAME = { fieldPath: 'spec.nodeName', names: ['NODE_NAME', 'NODEMESH_NODE_NAME'] };
-const NODE_IP = { fieldPath: 'status.hostIP', names: ['NODE_IP', 'NODEMESH_NODE_IP'] };
-type NodeField = typeof NODE_NAME;
+/** Obstacles that a person may not know of. */
+const LOUD: readonly ReasonId[] = ['container_has_proxy', 'variable_conflict'];
+const WGET_OF_ITSELF = /\bwget\b.*(?:localhost|127\.0\.0\.1|\[?::1)/;
 
 /**
- * What injection adds to a pod that was decided to be injected (DESIGN §4): to every container and init container
+ * What injection adds to a pod that was decided to be injected: to every container and init container
  * `NODE_NAME`, `NODE_IP` (where it is used), `http_proxy`, `no_proxy`, `NO_PROXY`, ahead of the user's own variables,
  * since a kubelet expands `$(VAR)` from earlier entries only (Kubernetes: dependent environment variables).
  *
@@ -70,7 +74,7 @@ export function planInjection(
     const obstacle = obstacleOf(container, wishes, before);
     if (obstacle !== undefined) {
       reasons.push(obstacle);
-      if (obstacle.id === 'container_has_proxy') warnings.push(obstacle.text);
+      if (LOUD.includes(obstacle.id)) warnings.push(obstacle.text);
       continue;
     }
     const planned = planContainer(container, wishes, namespace, settings);
@@ -85,7 +89,7 @@ export function planInjection(
   }
   return {
     insertions,
-    status: insertions.length === 0 ? undefined : statusText(before, insertions),
+    status: insertions.length === 0 ? undefined : statusText(before, insertions, configHash(settings)),
     reasons,
     warnings,
   };
@@ -110,7 +114,11 @@ function obstacleOf(
   }
   if (env === undefined) return because('container_invalid', 'has an env that is not a list of named variables');
   const own = env.find((entry) => OWN_PROXY.test(entry.name));
-  if (own === undefined) return undefined;
+  if (own === undefined) {
+    return isReferred(container, 'http_proxy')
+      ? because('variable_conflict', 'refers to $(http_proxy), which means something else once the mesh defines it')
+      : undefined;
+  }
   if (before.has(name)) return because('already_injected', 'has been injected before');
   return because(
     'container_has_proxy',
@@ -141,51 +149,24 @@ function planContainer(
     { name: 'http_proxy', value: proxyUrl(used.name, port, namespace, settings) },
   ];
   const ownNoProxy = container.env?.find((entry) => OWN_NO_PROXY.test(entry.name));
+  const hosts = noProxyHosts(settings.clusterDomain, wishes.noProxy);
   if (ownNoProxy === undefined) {
-    const value = noProxyValue(settings.clusterDomain, wishes.noProxy);
-    env.push({ name: 'no_proxy', value }, { name: 'NO_PROXY', value });
+    const value = hosts.join(',');
+    const names = wishes.profiles.includes('cgi') ? ['no_proxy'] : ['no_proxy', 'NO_PROXY'];
+    env.push(...names.map((name) => ({ name, value })));
   }
+  const place = { host: `$(${used.name})`, port, noProxy: hosts, clusterDomain: settings.clusterDomain };
+  const profile = profileVariables(wishes.profiles, container, place);
+  env.push(...profile.env);
+  // What the container refers to and does not define stays as it is written: a definition of ours would change that.
+  const unseen = env.filter(({ name }) => name === used.name || !isReferred(container, name));
   return {
-    insertion: { list: container.list, index: container.index, container: container.name, at: used.at, env },
-    warnings: warningsOf(container, used, ownNoProxy, settings),
+    insertion: { list: container.list, index: container.index, container: container.name, at: used.at, env: unseen },
+    warnings: [
+      ...warningsOf(container, used, ownNoProxy, settings),
+      ...profile.problems.map((text) => `container ${quote(container.name)} ${text}`),
+    ],
   };
-}
-
-interface ChosenVariable {
-  readonly name: string;
-  /** Whether the user's own entry serves. */
-  readonly reused: boolean;
-  /** The position from which on `$(name)` expands. */
-  readonly at: number;
-}
-
-/** Finds a name for a node's field: one that the user gave it, or one whose definition changes nothing of the user's. */
-function chooseVariable(
-  container: ContainerView,
-  field: NodeField,
-  only: string | undefined,
-): ChosenVariable | undefined {
-  const env = container.env ?? [];
-  for (const name of field.names) {
-    if (only !== undefined && name !== only) continue;
-    const at = env.findIndex((entry) => entry.name === name);
-    if (at >= 0 && env[at]?.fieldPath === field.fieldPath) return { name, reused: true, at: at + 1 };
-    if (at < 0 && !wouldBeSeen(container, name)) return { name, reused: false, at: 0 };
-  }
-  return undefined;
-}
-
-/** Whether something of the user's would change if a variable of this name were defined before it. */
-function wouldBeSeen(container: ContainerView, name: string): boolean {
-  if (container.hasEnvFrom && !name.startsWith('NODEMESH_')) return true; // env wins over envFrom, whose names are not known here
-  const reference = `$(${name})`;
-  const texts = [...(container.env ?? []).map((entry) => entry.value ?? ''), ...container.commandLine];
-  return texts.some((text) => text.includes(reference));
-}
-
-function variableOf(chosen: ChosenVariable | undefined, field: NodeField): EnvVar[] {
-  if (chosen === undefined || chosen.reused) return [];
-  return [{ name: chosen.name, valueFrom: { fieldRef: { fieldPath: field.fieldPath } } }];
 }
 
 function proxyUrl(variable: string, port: number, namespace: string, settings: InjectionSettings): string {
@@ -214,6 +195,11 @@ function warningsOf(
   if (container.hasEnvFrom) {
     warnings.push(`${who} has envFrom: an http_proxy or no_proxy that comes from there gives way to the mesh's`);
   }
+  if (container.probeCommands.some((command) => WGET_OF_ITSELF.test(command))) {
+    warnings.push(
+      `${who} has a probe that asks itself by wget: BusyBox's wget heeds no no_proxy and asks the mesh instead`,
+    );
+  }
   return warnings;
 }
 
@@ -239,10 +225,25 @@ export function containersOfStatus(annotations: Annotations): ReadonlyMap<string
 }
 
 /**
- * The status annotation: `{"version":1,"containers":[{"name":"app","env":["NODE_NAME","http_proxy",…]}]}`, all that it
- * takes to find the added variables again.
+ * Eight hexadecimal digits that stand for the settings, as far as they show in pods: a pod whose status annotation has
+ * others was injected by other settings than these, and restarting it changes its environment.
  */
-function statusText(before: ReadonlyMap<string, readonly string[]>, insertions: readonly EnvInsertion[]): string {
+export function configHash(settings: InjectionSettings): string {
+  const { proxyAddress, proxyPort, clusterDomain, namespaceInProxyUrl } = settings;
+  const family = proxyAddress.by === 'hostIP' ? proxyAddress.family : undefined;
+  const shown = [STATUS_VERSION, proxyAddress.by, family, proxyPort, clusterDomain, namespaceInProxyUrl];
+  return createHash('sha256').update(JSON.stringify(shown)).digest('hex').slice(0, 8);
+}
+
+/**
+ * The status annotation: `{"version":1,"config":"1a2b3c4d","containers":[{"name":"app","env":["NODE_NAME","http_proxy",…]}]}`:
+ * by which settings, and all that it takes to find the added variables again.
+ */
+function statusText(
+  before: ReadonlyMap<string, readonly string[]>,
+  insertions: readonly EnvInsertion[],
+  config: string,
+): string {
   const all = new Map(before);
   for (const { container, env } of insertions) {
     all.set(
@@ -250,5 +251,9 @@ function statusText(before: ReadonlyMap<string, readonly string[]>, insertions: 
       env.map((variable) => variable.name),
     );
   }
-  return JSON.stringify({ version: 1, containers: [...all].map(([name, env]) => ({ name, env })) });
+  return JSON.stringify({
+    version: STATUS_VERSION,
+    config,
+    containers: [...all].map(([name, env]) => ({ name, env })),
+  });
 }

@@ -17,16 +17,19 @@ export interface AddOperation {
  */
 export function patchOf(pod: PodView, injection: Injection): AddOperation[] {
   if (injection.status === undefined) return [];
-  return [
-    ...injection.insertions.flatMap((insertion) => envOperations(pod, insertion)),
-    annotate(pod, injection.status),
-  ];
+  return [...envPatchOf(pod, injection), annotate(pod, injection.status)];
+}
+
+/** The same without the mark that an injection leaves in the pod's annotations. */
+export function envPatchOf(pod: PodView, injection: Injection): AddOperation[] {
+  return injection.insertions.flatMap((insertion) => envOperations(pod, insertion));
 }
 
 function envOperations(pod: PodView, insertion: EnvInsertion): AddOperation[] {
   const { list, index, at, env } = insertion;
   const path = `/spec/${list}/${index}/env`;
-  const present = pod.containers.find((c) => c.list === list && c.index === index)?.env ?? [];
+  const container = [...pod.containers, ...pod.ephemeralContainers].find((c) => c.list === list && c.index === index);
+  const present = container?.env ?? [];
   if (present.length === 0) return [{ op: 'add', path, value: env }];
   return env.map((value, i) => ({ op: 'add', path: `${path}/${at + i}`, value }));
 }

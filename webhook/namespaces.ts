@@ -5,6 +5,9 @@ import { labelEnables } from './mutation.ts';
 /** A review waits no longer for the API server than this; an API server gives a webhook seconds, a user's pod less. */
 const LOOK_UP_TIMEOUT_MS = 500;
 
+/** RFC 1123 label. An API server knows no other. */
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
 export interface NamespaceState {
   readonly name: string;
   /** Whether it carries `mesh-inject=enabled`. */
@@ -36,7 +39,7 @@ export class NamespaceLabels {
 
   async enabled(name: string): Promise<boolean | undefined> {
     const known = this.#known(name)?.enabled;
-    if (known === true) return true;
+    if (known === true || !NAMESPACE.test(name)) return known;
     let asking = this.#asking.get(name);
     if (asking === undefined) {
       asking = this.#ask(name).finally(() => this.#asking.delete(name));

@@ -15,8 +15,8 @@ const METADATA = [
 /** A kubelet sets it in every container, whatever enableServiceLinks says, and expands it wherever it stands in env. */
 const API_ADDRESS = '$(KUBERNETES_SERVICE_HOST)';
 
-/** The value of no_proxy: the hosts above, then the pod's own (annotation nodemesh.dev/no-proxy). */
-export function noProxyValue(clusterDomain: string, extra: readonly string[]): string {
+/** The hosts of no_proxy: those above, then the pod's own (annotation nodemesh.dev/no-proxy). */
+export function noProxyHosts(clusterDomain: string, extra: readonly string[]): string[] {
   const api = [
     'kubernetes.default.svc',
     `kubernetes.default.svc.${clusterDomain}`,
@@ -24,5 +24,5 @@ export function noProxyValue(clusterDomain: string, extra: readonly string[]): s
     'kubernetes',
     API_ADDRESS,
   ];
-  return [...new Set([...LOOPBACK, ...api, ...METADATA, ...extra])].join(',');
+  return [...new Set([...LOOPBACK, ...api, ...METADATA, ...extra])];
 }

@@ -177,16 +177,16 @@ export class NodeSigner {
     });
   }
 
-  /** Puts the CA that signs first, and keeps those before it that have not ended. */
+  /** Puts the CA that signs first, then those beside it, and keeps those before it that have not ended. */
   async #publish(authority: string): Promise<void> {
     const { api, namespace } = this.#options;
     const collection = `/api/v1/namespaces/${namespace}/configmaps`;
     const before = (await this.#find(`${collection}/${CA_CONFIG_MAP}`)) as ConfigMap | undefined;
-    const own = splitBundle(authority)[0] ?? '';
+    const own = splitBundle(authority);
     const known = splitBundle(before?.data?.[CA_FILE] ?? '');
-    if (known[0] === own) return;
-    const earlier = known.filter((pem) => pem !== own && this.#stillCounts(pem));
-    const data = { ...before?.data, [CA_FILE]: `${[own, ...earlier].slice(0, MAX_AUTHORITIES).join('\n')}\n` };
+    if (known[0] === own[0]) return;
+    const earlier = known.filter((pem) => !own.includes(pem) && this.#stillCounts(pem));
+    const data = { ...before?.data, [CA_FILE]: `${[...own, ...earlier].slice(0, MAX_AUTHORITIES).join('\n')}\n` };
     if (before === undefined) {
       const metadata = { name: CA_CONFIG_MAP, namespace, labels: { 'app.kubernetes.io/part-of': 'nodemesh' } };
       const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };

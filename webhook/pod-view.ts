@@ -9,7 +9,7 @@ export interface EnvView {
   readonly fieldPath: string | undefined;
 }
 
-export type ContainerList = 'containers' | 'initContainers';
+export type ContainerList = 'containers' | 'initContainers' | 'ephemeralContainers';
 
 export interface ContainerView {
   readonly list: ContainerList;
@@ -20,6 +20,16 @@ export interface ContainerView {
   readonly hasEnvFrom: boolean;
   /** The texts in which a kubelet expands `$(VAR)`, apart from env: command and args. */
   readonly commandLine: readonly string[];
+  /** What its exec probes run, one text a probe. */
+  readonly probeCommands: readonly string[];
+}
+
+/** The controller that makes a pod, as the pod's ownerReferences name it. */
+export interface OwnerView {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
 }
 
 /**
@@ -29,14 +39,19 @@ export interface ContainerView {
 export interface PodView {
   /** Its name, or `prefix-*****` as kubectl writes a name that is still to be generated. */
   readonly displayName: string;
-  readonly owner: string | undefined;
+  readonly owner: OwnerView | undefined;
   readonly hasMetadata: boolean;
   readonly hasAnnotations: boolean;
   readonly annotations: Annotations;
+  readonly labels: Annotations;
   readonly hostNetwork: boolean;
   readonly mirror: boolean;
   readonly windows: boolean;
+  /** What shows that the pod runs on a node that has no daemon, such as `label eks.amazonaws.com/fargate-profile`. */
+  readonly virtualNode: string | undefined;
+  /** Containers and init containers. */
   readonly containers: readonly ContainerView[];
+  readonly ephemeralContainers: readonly ContainerView[];
 }
 
 /** Reads any JSON value as a Pod. Never throws: what has the wrong type counts as absent. */
@@ -45,18 +60,22 @@ export function viewPod(object: unknown): PodView {
   const metadata = asRecord(pod.metadata);
   const annotations = asRecord(metadata?.annotations);
   const spec = asRecord(pod.spec) ?? {};
-  const texts = stringsOf(annotations ?? {});
+  const marks = stringsOf(annotations ?? {});
+  const labels = stringsOf(asRecord(metadata?.labels) ?? {});
   const os = asRecord(spec.os)?.name ?? asRecord(spec.nodeSelector)?.['kubernetes.io/os'];
   return {
     displayName: displayName(metadata ?? {}),
     owner: controllerOf(metadata ?? {}),
     hasMetadata: metadata !== undefined,
     hasAnnotations: annotations !== undefined,
-    annotations: texts,
+    annotations: marks,
+    labels,
     hostNetwork: spec.hostNetwork === true,
-    mirror: texts[MIRROR_POD] !== undefined,
+    mirror: marks[MIRROR_POD] !== undefined,
     windows: os === 'windows',
+    virtualNode: virtualNodeOf(spec, labels),
     containers: [...viewContainers(spec, 'containers'), ...viewContainers(spec, 'initContainers')],
+    ephemeralContainers: viewContainers(spec, 'ephemeralContainers'),
   };
 }
 
@@ -89,10 +108,33 @@ function displayName(metadata: Readonly<Record<string, unknown>>): string {
   return prefix === undefined ? '' : `${prefix}*****`;
 }
 
-function controllerOf(metadata: Readonly<Record<string, unknown>>): string | undefined {
+function controllerOf(metadata: Readonly<Record<string, unknown>>): OwnerView | undefined {
   const owners = asList(metadata.ownerReferences).map(asRecord);
   const controller = owners.find((owner) => owner?.controller === true);
-  return controller === undefined ? undefined : `${asText(controller.kind) ?? ''}/${asText(controller.name) ?? ''}`;
+  if (controller === undefined) return undefined;
+  const [apiVersion, kind, name, uid] = (['apiVersion', 'kind', 'name', 'uid'] as const).map(
+    (key) => asText(controller[key]) ?? '',
+  );
+  return { apiVersion: apiVersion ?? '', kind: kind ?? '', name: name ?? '', uid: uid ?? '' };
+}
+
+/** Nodes without kubelets of their own, where no DaemonSet runs: Virtual Kubelet, Azure, Alibaba and AWS name them so. */
+const VIRTUAL_LABELS = ['eks.amazonaws.com/fargate-profile', 'alibabacloud.com/eci'];
+const VIRTUAL_TAINTS = ['virtual-kubelet.io/provider', 'azure.com/aci', 'eks.amazonaws.com/compute-type'];
+
+function virtualNodeOf(spec: Readonly<Record<string, unknown>>, labels: Annotations): string | undefined {
+  const label = VIRTUAL_LABELS.find((key) => labels[key] !== undefined && labels[key] !== 'false');
+  if (label !== undefined) return `label ${label}`;
+  if (asRecord(spec.nodeSelector)?.type === 'virtual-kubelet') return 'nodeSelector type=virtual-kubelet';
+  const keys = asList(spec.tolerations).map((toleration) => asText(asRecord(toleration)?.key));
+  const taint = VIRTUAL_TAINTS.find((key) => keys.includes(key));
+  return taint === undefined ? undefined : `toleration ${taint}`;
+}
+
+const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'];
+
+function texts(list: readonly unknown[]): string[] {
+  return list.filter((item) => typeof item === 'string');
 }
 
 function viewContainers(spec: Readonly<Record<string, unknown>>, list: ContainerList): ContainerView[] {
@@ -104,7 +146,11 @@ function viewContainers(spec: Readonly<Record<string, unknown>>, list: Container
       name: asText(container?.name) ?? '',
       env: container === undefined ? undefined : viewEnv(container.env),
       hasEnvFrom: asList(container?.envFrom).length > 0,
-      commandLine: [...asList(container?.command), ...asList(container?.args)].filter((t) => typeof t === 'string'),
+      commandLine: texts([...asList(container?.command), ...asList(container?.args)]),
+      probeCommands: PROBES.map((probe) => {
+        const exec = asRecord(asRecord(container?.[probe])?.exec);
+        return texts(asList(exec?.command)).join(' ');
+      }).filter((command) => command !== ''),
     };
   });
 }

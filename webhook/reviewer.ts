@@ -1,25 +1,33 @@
 import type { Log } from '../lib/log.ts';
-import type { Counter, Family, Histogram } from '../lib/metrics.ts';
 import type { AdmissionAnswer, AdmissionRequest } from './admission-review.ts';
+import type { ReasonId } from './eligibility.ts';
 import type { InjectionSettings } from './injection.ts';
 import { type Mutation, mutate, namespaceMatters } from './mutation.ts';
 import type { NamespaceLabels } from './namespaces.ts';
+import type { OwnerEvents } from './owner-events.ts';
+import { viewPod } from './pod-view.ts';
 import type { Entry } from './server.ts';
+import type { WebhookMetrics } from './webhook-metrics.ts';
+
+/** A log line has no more of each kind: a pod that was not validated yet may have thousands of containers. */
+const MAX_SHOWN = 20;
+const MAX_SHOWN_LENGTH = 253;
+/** Reasons about which nobody wonders: nothing was asked for, or it is done. */
+const QUIET: readonly ReasonId[] = ['not_enabled', 'unsupported_kind', 'already_injected', 'pod_not_injected'];
 
 export interface ReviewerOptions {
   readonly ownNamespace: string;
   readonly namespaces: NamespaceLabels;
   /** The settings as they are at the time of a review. */
   readonly settings: () => InjectionSettings;
-  /** By decision and reason. */
-  readonly decisions: Family<Counter>;
-  readonly latencyMs: Histogram;
+  readonly metrics: Pick<WebhookMetrics, 'decisions' | 'latencyMs' | 'inFlight'>;
+  readonly events: Pick<OwnerEvents, 'record'>;
   /** Milliseconds from any fixed point. */
   readonly elapsed: () => number;
   readonly log: Log;
 }
 
-/** Answers reviews: looks the namespace up where it matters, decides, counts, and writes one log line. */
+/** Answers reviews: looks the namespace up where it matters, decides, counts, and tells in one log line and an Event. */
 export class Reviewer {
   readonly #options: ReviewerOptions;
 
@@ -27,34 +35,79 @@ export class Reviewer {
     this.#options = options;
   }
 
+  /** Rejects where a fault of ours keeps the review from being answered. */
   async answer(request: AdmissionRequest, entry: Entry): Promise<AdmissionAnswer> {
-    const { ownNamespace, namespaces, settings, decisions, latencyMs, elapsed } = this.#options;
+    const { metrics, elapsed } = this.#options;
+    const { decisions, latencyMs, inFlight } = metrics;
     const started = elapsed();
+    inFlight.add(1);
+    try {
+      const mutation = await this.#decide(request, entry);
+      const ms = elapsed() - started;
+      decisions.with(mutation.decision, mutation.reasons[0]?.id ?? '').inc();
+      latencyMs.observe(ms);
+      this.#record(request, mutation, ms);
+      if (!request.dryRun) this.#tellOwner(request, mutation);
+      return mutation;
+    } catch (error) {
+      if (!request.dryRun) this.#tellOwnerOfFault(request);
+      throw error;
+    } finally {
+      inFlight.add(-1);
+    }
+  }
+
+  async #decide(request: AdmissionRequest, entry: Entry): Promise<Mutation> {
+    const { ownNamespace, namespaces, settings } = this.#options;
     const asked = entry === 'labelledNamespaces' && namespaceMatters(request);
     // The other entry's selector takes only namespaces without the label.
     const namespaceEnabled = asked ? await namespaces.enabled(request.namespace) : false;
-    const mutation = mutate(request, { ownNamespace, namespaceEnabled, settings: settings() });
-    const ms = elapsed() - started;
-    decisions.with(mutation.decision, mutation.reasons[0]?.id ?? '').inc();
-    latencyMs.observe(ms);
-    this.#record(request, mutation, ms);
-    return mutation;
+    return mutate(request, { ownNamespace, namespaceEnabled, settings: settings() });
+  }
+
+  #tellOwner({ namespace }: AdmissionRequest, { decision, reasons, warnings, pod, containers }: Mutation): void {
+    const owner = pod?.owner;
+    const loud = reasons.filter(({ id }) => !QUIET.includes(id));
+    if (owner === undefined || (decision === 'skip' && loud.length === 0)) return;
+    const { events } = this.#options;
+    const type = warnings.length > 0 ? 'Warning' : 'Normal';
+    if (decision === 'skip') {
+      const message = `pods are created without the mesh's proxy: ${loud.map(({ text }) => text).join('; ')}`;
+      events.record({ namespace, owner, type, reason: 'InjectionSkipped', message });
+    } else {
+      const details = warnings.map((warning) => `; ${warning}`).join('');
+      const message = `the mesh's proxy was given to ${containers.join(', ')}${details}`;
+      events.record({ namespace, owner, type, reason: 'Injected', message });
+    }
+  }
+
+  #tellOwnerOfFault({ namespace, object }: AdmissionRequest): void {
+    const { owner } = viewPod(object);
+    if (owner === undefined) return;
+    const message = "a pod could not be given the mesh's proxy: internal error; see the webhook's log";
+    this.#options.events.record({ namespace, owner, type: 'Warning', reason: 'InjectionFailed', message });
   }
 
   #record(request: AdmissionRequest, mutation: Mutation, ms: number): void {
-    const { decision, reasons, warnings, pod } = mutation;
+    const { decision, reasons, warnings, pod, containers } = mutation;
     const line = {
-      uid: request.uid,
-      namespace: request.namespace,
-      pod: pod?.displayName,
-      owner: pod?.owner,
+      uid: shown(request.uid),
+      namespace: shown(request.namespace),
+      pod: shown(pod?.displayName),
+      owner: pod?.owner === undefined ? undefined : `${shown(pod.owner.kind)}/${shown(pod.owner.name)}`,
       dryRun: request.dryRun || undefined,
       decision,
-      reasons: reasons.map((r) => r.id),
-      detail: reasons.map((r) => r.text),
-      warnings: warnings.length > 0 ? warnings : undefined,
+      reasons: [...new Set(reasons.map((r) => r.id))],
+      detail: reasons.slice(0, MAX_SHOWN).map((r) => r.text),
+      containers: containers.length > 0 ? containers.slice(0, MAX_SHOWN).map(shown) : undefined,
+      warnings: warnings.length > 0 ? warnings.slice(0, MAX_SHOWN) : undefined,
       ms: Math.round(ms * 1000) / 1000,
     };
     this.#options.log.info(line, 'review');
   }
+}
+
+/** A name as a log line has it. */
+function shown<T extends string | undefined>(name: T): T {
+  return (name === undefined ? name : name.slice(0, MAX_SHOWN_LENGTH)) as T;
 }

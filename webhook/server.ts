@@ -13,6 +13,8 @@ import {
 
 /** A review holds up to two objects of at most 3 MiB each and some more (controller-runtime's arithmetic). */
 const MAX_BODY_BYTES = 7 * 1024 * 1024;
+/** Of all reviews that are being answered: in memory a body takes several times its length, and the pod has a limit. */
+const MAX_BODIES_BYTES = 32 * 1024 * 1024;
 /** Longer than an API server keeps an idle connection (90 s), so that it is never we who close one under its request. */
 const KEEP_ALIVE_MS = 120_000;
 /** For one request to arrive in; API servers give up on a webhook after at most 30 s. */
@@ -47,6 +49,8 @@ export interface AdmissionServerOptions {
   readonly port: number;
   /** Answers one review. What it throws becomes HTTP 500, so that failurePolicy decides. */
   readonly answer: (request: AdmissionRequest, entry: Entry) => Promise<AdmissionAnswer>;
+  /** Told of every review that was answered: how many bytes the answer has. */
+  readonly onAnswer: (bytes: number) => void;
   /** Told of every request that was not answered with a review: the status that it got. */
   readonly onError: (status: number) => void;
   readonly log: Log;
@@ -64,11 +68,12 @@ export interface AdmissionServer {
 
 /**
  * Serves `POST /mutate` and `POST /mutate/pods` over TLS. It listens at once; until setCertificate was called, every handshake fails.
- * What is no review is answered with 400, 405, 413 or 415 and a text that never repeats any of the request.
+ * What is no review is answered with 400, 405, 413 or 415, and with 503 what would take too much memory beside what is being
+ * answered; the texts never repeat any of the request.
  * Rejects with the system's error where the port cannot be had.
  */
 export async function startAdmissionServer(options: AdmissionServerOptions): Promise<AdmissionServer> {
-  const { answer, onError, log } = options;
+  const { answer, onAnswer, onError, log } = options;
   let draining = false;
   const app = fastify<HttpsServer>({
     https: { minVersion: MIN_TLS_VERSION, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
@@ -90,6 +95,7 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
     }
   });
 
+  let bodies = 0;
   app.addHook('onRequest', async (request, reply) => {
     if (!ENTRY_OF_PATH.has(pathOf(request.url))) {
       return refuse(404, `nothing is here; reviews are answered at POST ${[...ENTRY_OF_PATH.keys()].join(' and ')}`);
@@ -98,6 +104,12 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
       reply.header('allow', 'POST');
       return refuse(405, 'only POST is answered here');
     }
+    const length = Math.min(Number(request.headers['content-length'] ?? MAX_BODY_BYTES), MAX_BODY_BYTES);
+    if (bodies + length > MAX_BODIES_BYTES) return refuse(503, 'too many large reviews are being answered');
+    bodies += length;
+    reply.raw.once('close', () => {
+      bodies -= length;
+    });
     function refuse(status: number, error: string) {
       onError(status);
       return reply.code(status).send({ error });
@@ -109,7 +121,9 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
   for (const [path, entry] of ENTRY_OF_PATH) {
     app.post(path, async (request, reply) => {
       const review = parseReview(request.body);
-      return reply.type('application/json').send(JSON.stringify(formatReview(review, await answer(review, entry))));
+      const text = JSON.stringify(formatReview(review, await answer(review, entry)));
+      onAnswer(text.length);
+      return reply.type('application/json').send(text);
     });
   }
   app.setErrorHandler((error: FastifyError | ReviewError, _request, reply) => {

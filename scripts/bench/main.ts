@@ -1,8 +1,9 @@
 /**
  * `npm run bench`: what a proxied request costs, in CPU time of the proxy's processes, through the daemon as shipped and
- * through others, on the same machine in the same run; writes docs/bench. `npm run bench -- --quick` takes a few cases, less
- * than a minute, and writes nothing. `npm run bench -- --against <folder>` compares with the daemon of another working tree alone, for before
- * and after. `npm run bench -- memory` measures memory, `npm run bench -- workers` what a second thread brings.
+ * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
+ * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
+ * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
+ * a review takes, `-- workers` what a second thread brings.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -18,6 +19,7 @@ import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
 import { verdictLine, verdicts } from './wanted.ts';
+import { measureWebhook } from './webhook.ts';
 import { measureWorkers } from './workers.ts';
 
 const FULL: RoundOptions = { rounds: 5, seconds: 1.5, warmUpSeconds: 1.5, patienceSeconds: 120 };
@@ -43,6 +45,7 @@ const processes = new Processes(dir, process.env);
 try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
+  else if (positionals.includes('webhook')) await webhook();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('soak')) await soakLong();
   else await speed();
@@ -53,6 +56,10 @@ try {
 
 async function memory(): Promise<void> {
   await measureMemory(processes, dir, ROOT, (verdict) => print(verdictLine(verdict)));
+}
+
+async function webhook(): Promise<void> {
+  for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
 }
 
 async function soakLong(): Promise<void> {

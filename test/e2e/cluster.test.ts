@@ -7,6 +7,7 @@ import { manifestsSuite } from './manifests-suite.ts';
 import { outageSuite } from './outage-suite.ts';
 import { scalingSuite } from './scaling-suite.ts';
 import { readSettings } from './settings.ts';
+import { webhookSuite } from './webhook-suite.ts';
 
 const SHOP = 'shop';
 const NAMESPACES = [SHOP, 'a', 'b'];
@@ -28,5 +29,6 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   errorsSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
+  webhookSuite(cluster, SHOP);
   outageSuite(cluster, SHOP);
 });

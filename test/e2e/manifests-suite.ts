@@ -52,11 +52,13 @@ export function manifestsSuite(cluster: Cluster, namespace: string): void {
       assert.ok(await isInjected(namespace));
     });
 
-    it('inject pods of labelled namespaces, and of others by the annotation, which wins over the label', async () => {
+    it("inject pods of labelled namespaces, and of others by their own label, which wins over the namespace's", async () => {
       assert.equal(await isInjected('default'), false);
-      assert.equal(await isInjected('default', { 'mesh-inject': 'enabled' }), true);
+      assert.equal(await isInjected('default', { labels: { 'mesh-inject': 'enabled' } }), true);
       assert.equal(await isInjected(namespace), true);
-      assert.equal(await isInjected(namespace, { 'mesh-inject': 'disabled' }), false);
+      for (const where of ['labels', 'annotations']) {
+        assert.equal(await isInjected(namespace, { [where]: { 'mesh-inject': 'disabled' } }), false);
+      }
     });
 
     it('get their caBundle back when it is wiped', async () => {
@@ -98,11 +100,11 @@ async function caBundles(): Promise<string[]> {
 }
 
 /** Whether a pod that is created now (in a dry run, which admission takes part in) gets the proxy. */
-async function isInjected(namespace: string, annotations: Record<string, string> = {}): Promise<boolean> {
+async function isInjected(namespace: string, metadata: object = {}): Promise<boolean> {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name: 'probe', annotations },
+    metadata: { ...metadata, name: 'probe' },
     spec: { containers: [{ name: 'probe', image: 'probe' }] },
   };
   const created = await kubectl(

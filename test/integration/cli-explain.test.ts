@@ -10,7 +10,8 @@ spec:
 ${extra}  containers:
   - name: app
     env:
-    - {name: GREETING, value: "via $(http_proxy), $(UNKNOWN), $$(http_proxy)"}
+    - {name: PLACE, value: here}
+    - {name: GREETING, value: "from $(PLACE), $(UNKNOWN), $$(http_proxy)"}
     - {name: TOKEN, valueFrom: {secretKeyRef: {name: tokens, key: api}}}
     envFrom:
     - configMapRef: {name: settings}
@@ -33,7 +34,7 @@ test('explain: a manifest, from the entry that is asked to the environment that 
   assert.match(out, /^ {2}2\. The decision: inject\n {5}namespace_enabled: namespace shop has label/m);
   assert.match(out, /^ {5}warning: container "app" has envFrom/m);
   assert.match(out, /^ {5}\+ http_proxy=http:\/\/<spec\.nodeName>:4140$/m);
-  assert.match(out, /^ {7}GREETING=via http:\/\/<spec\.nodeName>:4140, \$\(UNKNOWN\), \$\(http_proxy\)$/m);
+  assert.match(out, /^ {7}GREETING=from here, \$\(UNKNOWN\), \$\(http_proxy\)$/m);
   assert.match(out, /^ {7}TOKEN=<secretKeyRef tokens, key api>$/m);
   assert.match(out, /^ {7}and what envFrom brings: configMapRef settings$/m);
 });
@@ -44,7 +45,7 @@ test('explain: every reason against, and the environment without the proxy', asy
   );
   assert.match(out, /The decision: skip\n {5}host_network: .*\n {5}pod_disabled: /);
   assert.doesNotMatch(out, /\+ http_proxy/);
-  assert.match(out, /GREETING=via \$\(http_proxy\), /);
+  assert.match(out, /GREETING=from here, /);
 });
 
 test('explain: a namespace whose manifest is not at hand is taken to be labelled, and the text says so', async () => {

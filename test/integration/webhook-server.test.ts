@@ -29,6 +29,7 @@ before(async () => {
     ip: '127.0.0.1',
     port: 0,
     answer: (review) => answer(review),
+    onAnswer: () => {},
     onError: (status) => refused.push(status),
     log: createLog('test', 'silent'),
   });
@@ -150,6 +151,28 @@ test('admission server: a new certificate serves new connections, open ones go o
 test('admission server: a key that does not fit is refused and the old certificate stays', async () => {
   assert.throws(() => server.setCertificate({ cert: renewed['tls.crt'], key: set['tls.key'] }));
   assert.equal((await call({ body: JSON.stringify(REVIEW) })).status, 200);
+});
+
+test('admission server: bodies take so much memory and no more; callers that leave give theirs back', async () => {
+  const large = (socket: TLSSocket) =>
+    socket.write(
+      `POST /mutate HTTP/1.1\r\nHost: ${NAME}\r\nContent-Type: application/json\r\nContent-Length: ${7 * 1024 * 1024}\r\n\r\n{`,
+    );
+  const callers: TLSSocket[] = [];
+  const refusal = async (): Promise<string> => {
+    const socket = await handshake();
+    callers.push(socket);
+    large(socket);
+    return await new Promise((resolve) => socket.on('data', (data) => resolve(data.toString())));
+  };
+  // Whoever is taken in hears nothing until the body is whole; the fifth does not fit.
+  const first = await Promise.race([0, 1, 2, 3, 4].map(refusal));
+  assert.match(first, /^HTTP\/1\.1 503 /);
+  assert.equal((await call({ body: JSON.stringify(REVIEW) })).status, 200);
+  for (const caller of callers) caller.destroy();
+  let status = 503;
+  const body = JSON.stringify({ ...REVIEW, more: ' '.repeat(6 * 1024 * 1024) });
+  while (status !== 200) status = (await call({ body })).status;
 });
 
 test('admission server: draining closes connections after their answer; closing finishes what is under way', async () => {

@@ -10,15 +10,6 @@ import { parseWebhookConfig } from '../../webhook/config.ts';
 const MANIFESTS = fileURLToPath(new URL('../../manifests/', import.meta.url));
 const read = (file: string) => readFileSync(MANIFESTS + file, 'utf8');
 
-interface Requirement {
-  readonly key: string;
-  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-  readonly values?: readonly string[];
-}
-interface Selector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly Requirement[];
-}
 interface Probe {
   readonly httpGet: { readonly path: string; readonly port: number | string; readonly host?: string };
 }
@@ -59,10 +50,9 @@ interface Manifest {
   }[];
   readonly webhooks?: readonly {
     readonly name: string;
-    readonly namespaceSelector: Selector;
-    readonly objectSelector?: Selector;
     readonly clientConfig: object;
     readonly failurePolicy: string;
+    readonly sideEffects: string;
     readonly rules: readonly { readonly operations: readonly string[]; readonly resources: readonly string[] }[];
   }[];
   readonly data?: Readonly<Record<string, string>>;
@@ -76,19 +66,6 @@ function find(kind: string, name: string): Manifest {
   const found = installed.find((object) => object.kind === kind && object.metadata.name === name);
   assert.ok(found, `${kind} ${name} is missing`);
   return found;
-}
-
-/** Label selectors as the API server reads them: NotIn and DoesNotExist also match where the key is absent. */
-function matches(selector: Selector | undefined, labels: Readonly<Record<string, string>>): boolean {
-  const named = Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  const expressed = (selector?.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = labels[key];
-    if (operator === 'Exists') return value !== undefined;
-    if (operator === 'DoesNotExist') return value === undefined;
-    const listed = value !== undefined && values.includes(value);
-    return operator === 'In' ? listed : !listed;
-  });
-  return named && expressed;
 }
 
 describe('the manifests', () => {
@@ -139,34 +116,17 @@ describe('the manifests', () => {
     }
   });
 
-  it('send a pod to at most one webhook entry, and one of the mesh itself to none', () => {
-    const entries = find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? [];
-    const names = (namespace: string, inject: string | undefined, pod: Readonly<Record<string, string>>) => {
-      const labels = {
-        'kubernetes.io/metadata.name': namespace,
-        ...(inject === undefined ? {} : { 'mesh-inject': inject }),
-      };
-      return entries
-        .filter((entry) => matches(entry.namespaceSelector, labels) && matches(entry.objectSelector, pod))
-        .map((entry) => entry.name);
-    };
-    for (const pod of [{}, { 'mesh-inject': 'enabled' }, { 'mesh-inject': 'disabled' }]) {
-      assert.deepEqual(names('shop', 'enabled', pod), ['namespaces.nodemesh.dev']);
-      for (const inject of [undefined, 'disabled', 'yes']) {
-        assert.deepEqual(names('shop', inject, pod), ['pods.nodemesh.dev']);
-      }
-      for (const namespace of ['nodemesh', 'kube-system', 'kube-public', 'kube-node-lease']) {
-        for (const inject of [undefined, 'enabled', 'disabled']) assert.deepEqual(names(namespace, inject, pod), []);
-      }
-    }
-  });
-
-  it('let pods start when the webhook does not answer, and ask it of their creation alone', () => {
-    for (const { failurePolicy, rules } of find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? []) {
+  it('let pods start when the webhook does not answer, and ask it of their creation and their debug containers alone', () => {
+    for (const { failurePolicy, sideEffects, rules } of find('MutatingWebhookConfiguration', 'nodemesh').webhooks ??
+      []) {
       assert.equal(failurePolicy, 'Ignore');
+      assert.equal(sideEffects, 'NoneOnDryRun');
       assert.deepEqual(
         rules.map((rule) => [rule.resources, rule.operations]),
-        [[['pods'], ['CREATE']]],
+        [
+          [['pods'], ['CREATE']],
+          [['pods/ephemeralcontainers'], ['UPDATE']],
+        ],
       );
     }
   });
@@ -223,6 +183,7 @@ describe('the manifests', () => {
     assert.deepEqual(clusterWide('nodemesh-daemon'), [[['certificatesigningrequests'], undefined]]);
     assert.deepEqual(writes(find('Role', 'nodemesh-daemon')), []);
     assert.deepEqual(clusterWide('nodemesh-webhook'), [
+      [['events'], undefined],
       [['mutatingwebhookconfigurations'], ['nodemesh']],
       // Allowed for what the next rule names alone.
       [['certificatesigningrequests/approval', 'certificatesigningrequests/status'], undefined],
@@ -270,17 +231,24 @@ describe('the configs', () => {
     });
   });
 
-  it('of the webhook choose the proxy address that their overlay is named after', () => {
+  it('of the webhook choose what their overlay is named after', () => {
     const choice = (file: string) => {
       const environment = { podName: 'nodemesh-webhook-0', podNamespace: 'nodemesh', podIp: '10.1.0.1' };
-      const { proxyAddress, proxyPort, namespaceInProxyUrl } = parseWebhookConfig(file, read(file), environment);
-      return { proxyAddress, proxyPort, namespaceInProxyUrl };
+      const config = parseWebhookConfig(file, read(file), environment);
+      const { proxyAddress, proxyPort, namespaceInProxyUrl, servingCertificate } = config;
+      return { proxyAddress, proxyPort, namespaceInProxyUrl, servingCertificate };
     };
-    const base = { proxyAddress: 'auto', proxyPort: 4140, namespaceInProxyUrl: false };
+    const base = {
+      proxyAddress: 'auto',
+      proxyPort: 4140,
+      namespaceInProxyUrl: false,
+      servingCertificate: 'selfMade',
+    };
     assert.deepEqual(choice('base/config/webhook.yaml'), base);
     assert.deepEqual(choice('overlays/node-name/webhook.yaml'), { ...base, proxyAddress: 'nodeName' });
     assert.deepEqual(choice('overlays/host-ip/webhook.yaml'), { ...base, proxyAddress: 'hostIP' });
     assert.deepEqual(choice('overlays/host-port/webhook.yaml'), { ...base, namespaceInProxyUrl: true });
+    assert.deepEqual(choice('overlays/cert-manager/webhook.yaml'), { ...base, servingCertificate: 'provided' });
   });
 });
 

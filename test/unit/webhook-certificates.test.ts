@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { before, test } from 'node:test';
-import { bundlePatch, trimConfiguration } from '../../webhook/ca-bundle.ts';
+import { splitBundle } from '../../lib/certificates/node-identity.ts';
+import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
+import { bundleApplication, commonBundle, trimConfiguration, willDo } from '../../webhook/ca-bundle.ts';
 import {
   type CertificateSet,
   createAuthority,
   createServingCertificate,
+  isIssuedBy,
   judgeCertificates,
   notAfter,
+  rotateAuthority,
 } from '../../webhook/certificate-authority.ts';
+import { faultOf } from '../../webhook/provided-certificate.ts';
+import { ServingCertificate } from '../../webhook/serving-certificate.ts';
 
 const DAY_MS = 86_400_000;
 const NOW = Date.parse('2026-03-01T12:00:00Z');
@@ -51,7 +58,9 @@ test('certificates: what cannot serve is renewed or replaced', () => {
     ['replace: not valid PEM', { ...one, 'ca.crt': 'garbage' }, NAMES, NOW],
     ['replace: not that of its ca\\.key', { ...one, 'ca.key': other['ca.key'] }, NAMES, NOW],
     ['replace: is no CA', { ...one, 'ca.crt': one['tls.crt'], 'ca.key': one['tls.key'] }, NAMES, NOW],
-    ['replace: its CA is valid', one, NAMES, NOW + 3300 * DAY_MS],
+    ['replace: its CA is valid', one, NAMES, NOW + 3650 * DAY_MS],
+    ['rotate: its CA, valid', one, NAMES, NOW + 2434 * DAY_MS],
+    ['rotate: its CA, valid', one, NAMES, NOW + 3300 * DAY_MS],
     ['replace: its CA is valid', one, NAMES, NOW - DAY_MS],
     ['renew: not a valid pair', { ...one, 'tls.crt': 'garbage' }, NAMES, NOW],
     ['renew: not a valid pair', { ...one, 'tls.key': other['tls.key'] }, NAMES, NOW],
@@ -64,20 +73,158 @@ test('certificates: what cannot serve is renewed or replaced', () => {
   }
 });
 
-test('caBundle: every entry whose bundle is another is patched, by its name', () => {
-  const value = Buffer.from(one['ca.crt']).toString('base64');
-  const configuration = trimConfiguration({
+test('certificates: the CA is renewed at two thirds of its life, beside the old one', async () => {
+  const later = NOW + 2434 * DAY_MS;
+  const young = await createServingCertificate(one, NAMES, NOW + 2433 * DAY_MS);
+  assert.equal(judgeCertificates(young, NAMES, NOW + 2433 * DAY_MS).action, 'keep');
+  const rotated = await createServingCertificate(await rotateAuthority(one, later), NAMES, later);
+  assert.equal(judgeCertificates(rotated, NAMES, later).action, 'keep');
+  const [first = '', second = '', ...more] = splitBundle(rotated['ca.crt']);
+  assert.deepEqual([second, more], [one['ca.crt'].trim().replaceAll('\r', ''), []]);
+  assert.ok(isIssuedBy(rotated['tls.crt'], first) && !isIssuedBy(rotated['tls.crt'], second));
+  for (const leaf of [one, rotated]) assert.ok(isIssuedBy(leaf['tls.crt'], rotated['ca.crt']));
+  const ended = NOW + 3650 * DAY_MS;
+  assert.equal(splitBundle((await rotateAuthority(rotated, ended))['ca.crt']).length, 2, 'the first one has ended');
+});
+
+const CONFIGURATION = { metadata: { name: 'nodemesh' } };
+const base64 = (pem: string) => Buffer.from(pem).toString('base64');
+
+test('caBundle: where one will not do, all entries are applied by name, with nothing else of theirs', () => {
+  const caBundle = base64(one['ca.crt']);
+  const webhooks = [
+    { name: 'a', clientConfig: {} },
+    { name: 'b', clientConfig: { caBundle } },
+    { name: 'c', clientConfig: { caBundle: 'Cg==' } },
+  ];
+  const configuration = trimConfiguration({ ...CONFIGURATION, webhooks } as never);
+  assert.deepEqual(bundleApplication(configuration, one['ca.crt'], NOW), {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
     metadata: { name: 'nodemesh' },
-    webhooks: [
-      { name: 'a', clientConfig: {} },
-      { name: 'b', clientConfig: { caBundle: value } },
-      { name: 'c', clientConfig: { caBundle: 'Cg==' } },
-    ],
-  } as never);
-  assert.deepEqual(bundlePatch(configuration, one['ca.crt']), [
-    { op: 'test', path: '/webhooks/0/name', value: 'a' },
-    { op: 'add', path: '/webhooks/0/clientConfig/caBundle', value },
-    { op: 'test', path: '/webhooks/2/name', value: 'c' },
-    { op: 'add', path: '/webhooks/2/clientConfig/caBundle', value },
-  ]);
+    webhooks: ['a', 'b', 'c'].map((name) => ({ name, clientConfig: { caBundle } })),
+  });
+  assert.equal(commonBundle(configuration), undefined);
+  const whole = trimConfiguration({ ...CONFIGURATION, webhooks: webhooks.slice(1, 2) } as never);
+  assert.equal(bundleApplication(whole, one['ca.crt'], NOW), undefined);
+  assert.equal(commonBundle(whole), one['ca.crt']);
+});
+
+test('caBundle: one with more than ours will do, so that replicas do not undo each other; one with less, an end or rubbish will not', () => {
+  const both = one['ca.crt'] + other['ca.crt'];
+  assert.ok(willDo(both, one['ca.crt'], NOW) && willDo(both, both, NOW));
+  assert.ok(!willDo(one['ca.crt'], both, NOW));
+  assert.ok(!willDo(both, both, NOW + 3650 * DAY_MS));
+  const rubbish = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  for (const bundle of ['', '\n', rubbish, one['ca.crt'] + rubbish]) assert.ok(!willDo(bundle, one['ca.crt'], NOW));
+});
+
+test('a provided certificate is taken where it can serve, and refused with what is wrong', () => {
+  const { 'ca.key': _key, ...good } = one;
+  assert.equal(faultOf(good, NAMES, NOW), undefined);
+  assert.equal(faultOf({ ...good, 'ca.crt': undefined }, NAMES, NOW), undefined);
+  const cases: readonly [RegExp, object, string[], number][] = [
+    [/has no tls\.crt, tls\.key/, {}, NAMES, NOW],
+    [/not a valid pair of PEM texts/, { ...good, 'tls.crt': 'garbage' }, NAMES, NOW],
+    [/tls\.key is not that of tls\.crt/, { ...good, 'tls.key': other['tls.key'] }, NAMES, NOW],
+    [/is valid from .* only/, good, NAMES, NOW + 365 * DAY_MS],
+    [/does not name elsewhere/, good, ['elsewhere'], NOW],
+    [/is not of its ca\.crt/, { ...good, 'ca.crt': other['ca.crt'] }, NAMES, NOW],
+    [/ca\.crt is no PEM/, { ...good, 'ca.crt': 'garbage' }, NAMES, NOW],
+  ];
+  for (const [expected, set, names, now] of cases) assert.match(faultOf(set, names, now) ?? '', expected);
+});
+
+/** A ServingCertificate on a clock of its own. */
+function switchOf(first: CertificateSet) {
+  const state = { now: NOW, served: [] as CertificateSet[], missing: undefined as string | undefined };
+  const metrics = new MetricsRegistry();
+  const reloads = metrics.counter('reload', '', ['result']);
+  const failed = reloads.with('failed');
+  const serving = new ServingCertificate({
+    serve: (set) => {
+      if (set['tls.key'] === '') throw new Error('no key');
+      state.served.push(set as CertificateSet);
+    },
+    report: (missing) => {
+      state.missing = missing;
+    },
+    graceMs: 5_000,
+    reloads: { done: reloads.with('ok'), failed },
+    now: () => state.now,
+    log: createLog('test', 'silent'),
+  });
+  serving.offer(first);
+  return { state, serving, failed };
+}
+
+test('serving certificate: under the same CA it changes at once', async () => {
+  const { state, serving } = switchOf(one);
+  serving.bundled(one['ca.crt']);
+  const renewed = await createServingCertificate(one, NAMES, NOW);
+  serving.offer(renewed);
+  assert.deepEqual(state.served, [one, renewed]);
+  serving.bundled(undefined); // wiped
+  serving.offer(one);
+  assert.deepEqual(state.served, [one, renewed, one]);
+  serving.stop();
+});
+
+test('serving certificate: of a new CA, it waits until the bundle has both, and some seconds more', async () => {
+  const { state, serving } = switchOf(one);
+  serving.bundled(one['ca.crt']);
+  const rotated = await createServingCertificate(await rotateAuthority(one, NOW), NAMES, NOW);
+  serving.offer(rotated);
+  state.now += DAY_MS;
+  serving.check();
+  serving.bundled(undefined);
+  assert.deepEqual(state.served, [one]);
+  serving.bundled(rotated['ca.crt']);
+  assert.deepEqual(state.served, [one]);
+  state.now += 4_999;
+  serving.bundled(undefined);
+  serving.bundled(rotated['ca.crt']);
+  assert.deepEqual(state.served, [one]);
+  state.now += 1;
+  serving.check();
+  assert.deepEqual(state.served, [one, rotated]);
+  serving.stop();
+});
+
+test('serving certificate: renewals in quick succession do not put off the change to their CA', async () => {
+  const { state, serving } = switchOf(one);
+  const authority = await rotateAuthority(one, NOW);
+  serving.bundled(authority['ca.crt']);
+  const [first, second] = await Promise.all([0, 1].map(() => createServingCertificate(authority, NAMES, NOW)));
+  serving.offer(first as CertificateSet);
+  state.now += 4_000;
+  serving.offer(second as CertificateSet);
+  state.now += 1_000;
+  serving.check();
+  assert.deepEqual(state.served, [one, second]);
+  serving.stop();
+});
+
+test('serving certificate: where the old one is trusted no more or has ended, the new one is taken at once', () => {
+  const replaced = switchOf(one);
+  replaced.serving.bundled(one['ca.crt']);
+  replaced.serving.offer(other);
+  assert.deepEqual(replaced.state.served, [one]);
+  replaced.serving.bundled(other['ca.crt']);
+  assert.deepEqual(replaced.state.served, [one, other]);
+  const ended = switchOf(one);
+  ended.state.now = NOW + 365 * DAY_MS;
+  ended.serving.check();
+  assert.match(ended.state.missing ?? '', /^the serving certificate ended at 2027-03-01T11:00:00/);
+  ended.serving.offer(other);
+  assert.deepEqual(ended.state.served, [one, other]);
+  for (const { serving } of [replaced, ended]) serving.stop();
+});
+
+test('serving certificate: one that cannot be served is counted, and the one before stays', () => {
+  const { state, serving, failed } = switchOf(one);
+  serving.bundled(one['ca.crt']);
+  serving.offer({ ...one, 'tls.key': '' });
+  assert.deepEqual([state.served, serving.served, failed.value, state.missing], [[one], one, 1, undefined]);
+  serving.stop();
 });

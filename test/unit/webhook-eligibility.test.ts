@@ -9,6 +9,7 @@ interface Case {
   readonly namespace?: string;
   readonly namespaceEnabled?: boolean | undefined;
   readonly annotations?: Record<string, string>;
+  readonly labels?: Record<string, string>;
   readonly spec?: Record<string, unknown>;
   readonly expected: string;
 }
@@ -87,6 +88,46 @@ const CASES: readonly Case[] = [
     expected: 'skip windows',
   },
   { name: 'Windows by os', namespaceEnabled: true, spec: { os: { name: 'windows' } }, expected: 'skip windows' },
+  { name: 'unlabelled, pod says yes by label', labels: enabled, expected: 'inject pod_enabled' },
+  { name: 'labelled, pod says no by label', namespaceEnabled: true, labels: disabled, expected: 'skip pod_disabled' },
+  { name: 'label and annotation differ', annotations: disabled, labels: enabled, expected: 'skip pod_disabled' },
+  { name: 'annotation and label differ', annotations: enabled, labels: disabled, expected: 'skip pod_disabled' },
+  {
+    name: 'label "true"',
+    namespaceEnabled: true,
+    labels: { 'mesh-inject': 'true' },
+    expected: 'skip invalid_annotation',
+  },
+  {
+    name: 'unknown profile',
+    namespaceEnabled: true,
+    annotations: { 'nodemesh.dev/profile': 'java, perl' },
+    expected: 'skip invalid_annotation',
+  },
+  {
+    name: 'Fargate',
+    namespaceEnabled: true,
+    labels: { 'eks.amazonaws.com/fargate-profile': 'fp' },
+    expected: 'skip virtual_node',
+  },
+  {
+    name: 'Virtual Kubelet by node selector',
+    namespaceEnabled: true,
+    spec: { nodeSelector: { type: 'virtual-kubelet' } },
+    expected: 'skip virtual_node',
+  },
+  {
+    name: 'Virtual Kubelet by toleration',
+    namespaceEnabled: true,
+    spec: { tolerations: [{ key: 'virtual-kubelet.io/provider', operator: 'Exists' }] },
+    expected: 'skip virtual_node',
+  },
+  {
+    name: 'a toleration of everything says nothing of nodes',
+    namespaceEnabled: true,
+    spec: { tolerations: [{ operator: 'Exists' }] },
+    expected: 'inject namespace_enabled',
+  },
   { name: 'no containers', namespaceEnabled: true, spec: { containers: [] }, expected: 'skip no_containers' },
   ...['0', '65536', '99999', 'http', '', '41 40'].map((port) => ({
     name: `proxy-port ${JSON.stringify(port)}`,
@@ -99,10 +140,10 @@ const CASES: readonly Case[] = [
 for (const one of CASES) {
   test(`eligibility: ${one.name}: ${one.expected}`, () => {
     const pod = viewPod({
-      metadata: { name: 'p', ...(one.annotations === undefined ? {} : { annotations: one.annotations }) },
+      metadata: { name: 'p', annotations: one.annotations, labels: one.labels },
       spec: { containers: [{ name: 'app' }], ...one.spec },
     });
-    const decision = decideInjection(pod, readWishes(pod.annotations), {
+    const decision = decideInjection(pod, readWishes(pod.annotations, pod.labels), {
       namespace: one.namespace ?? 'shop',
       namespaceEnabled: 'namespaceEnabled' in one ? one.namespaceEnabled : false,
       ownNamespace: 'nodemesh',
@@ -124,13 +165,22 @@ test('eligibility: the texts name the value and what is wanted', () => {
   ]);
 });
 
+test('eligibility: the texts of a label and a profile, too', () => {
+  const { problems } = readWishes({ 'nodemesh.dev/profile': 'jvm' }, { 'mesh-inject': 'on' });
+  assert.deepEqual(problems, [
+    'label mesh-inject: invalid value "on" (want enabled|disabled)',
+    'annotation nodemesh.dev/profile: invalid value "jvm" (want java|node|cgi|grpc)',
+  ]);
+});
+
 test('eligibility: annotation keys that name object internals find nothing', () => {
   const pod = viewPod(JSON.parse('{"metadata":{"annotations":{"__proto__":"x","constructor":"y","toString":"z"}}}'));
-  assert.deepEqual(readWishes(pod.annotations), {
+  assert.deepEqual(readWishes(pod.annotations, pod.labels), {
     inject: undefined,
     skipContainers: [],
     noProxy: [],
     proxyPort: undefined,
+    profiles: [],
     problems: [],
   });
 });

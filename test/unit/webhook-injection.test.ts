@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { applyPatch, type Operation } from 'rfc6902';
 import { type EnvEntry, expand, expandEnv } from '../../lib/kubernetes/env-expansion.ts';
 import type { AdmissionRequest } from '../../webhook/admission-review.ts';
-import type { InjectionSettings } from '../../webhook/injection.ts';
+import { configHash, type InjectionSettings } from '../../webhook/injection.ts';
 import { type Mutation, mutate } from '../../webhook/mutation.ts';
 
 interface Container {
@@ -13,10 +13,12 @@ interface Container {
   env?: EnvEntry[] | null;
   envFrom?: unknown[];
   args?: string[];
+  livenessProbe?: unknown;
+  restartPolicy?: string;
 }
 interface Pod {
   metadata: { name: string; annotations?: Record<string, string> };
-  spec: { containers: Container[]; initContainers?: Container[] };
+  spec: { containers: Container[]; initContainers?: Container[]; ephemeralContainers?: Container[] };
 }
 
 const BY_NAME: InjectionSettings = {
@@ -54,6 +56,7 @@ function review(pod: unknown): AdmissionRequest {
     namespace: 'shop',
     dryRun: false,
     object: pod,
+    oldObject: null,
   };
 }
 
@@ -97,8 +100,8 @@ test('injection: a container without env gets one list, by node name', () => {
     ['/spec/containers/0/env', '/metadata/annotations'],
   );
   assert.equal(
-    after.metadata.annotations?.['nodemesh.dev/status'],
-    '{"version":1,"containers":[{"name":"app","env":["NODE_NAME","http_proxy","no_proxy","NO_PROXY"]}]}',
+    after.metadata.annotations?.['nodemesh.dev/status']?.replace(configHash(BY_NAME), 'CONFIG'),
+    '{"version":1,"config":"CONFIG","containers":[{"name":"app","env":["NODE_NAME","http_proxy","no_proxy","NO_PROXY"]}]}',
   );
   assert.equal(mutation.reasons[0]?.id, 'namespace_enabled');
 });
@@ -132,10 +135,13 @@ test("injection: ours stand before the user's variables, which stay as they are"
 
 test('injection: init containers and native sidecars too; existing annotations stay', () => {
   const pod: Pod = podOf({ name: 'app', env: null });
-  pod.spec.initContainers = [{ name: 'setup', env: [{ name: 'A', value: '1' }] }];
+  pod.spec.initContainers = [
+    { name: 'setup', env: [{ name: 'A', value: '1' }] },
+    { name: 'sidecar', restartPolicy: 'Always' },
+  ];
   pod.metadata.annotations = { 'a/b': 'c' };
   const { after } = inject(pod);
-  assert.equal(environment(after.spec.initContainers?.[0]).http_proxy, 'http://node-1:4140');
+  for (const i of [0, 1]) assert.equal(environment(after.spec.initContainers?.[i]).http_proxy, 'http://node-1:4140');
   assert.equal(environment(after.spec.containers[0]).http_proxy, 'http://node-1:4140');
   assert.equal(after.metadata.annotations?.['a/b'], 'c');
 });
@@ -191,6 +197,16 @@ test('injection: where both names are taken the container is left alone', () => 
     mutation.reasons.map((r) => r.id),
     ['variable_conflict'],
   );
+});
+
+test('injection: a container that refers to $(http_proxy) stays as it is; one that refers to $(NO_PROXY) gets no NO_PROXY', () => {
+  const { after, mutation } = inject(podOf({ name: 'app', args: ['--proxy=$(http_proxy)'] }, { name: 'other' }));
+  assert.equal(after.spec.containers[0]?.env, undefined);
+  assert.match(mutation.warnings.join(), /"app" refers to \$\(http_proxy\)/);
+  const escaped = inject(podOf({ name: 'app', args: ['$$(http_proxy)'] })).after.spec.containers[0];
+  assert.equal(environment(escaped).http_proxy, 'http://node-1:4140');
+  const other = inject(podOf({ name: 'app', args: ['$(NO_PROXY)'] })).after.spec.containers[0];
+  assert.deepEqual(names(other), ['NODE_NAME', 'http_proxy', 'no_proxy']);
 });
 
 test("injection: a user's no_proxy of either case stays alone", () => {
@@ -268,19 +284,130 @@ test('injection: what is no pod creation passes as it is', () => {
     { kind: 'apps/v1/Deployment' },
     { operation: 'UPDATE' },
     { operation: 'DELETE', object: null },
+    { operation: 'UPDATE', subResource: 'status' },
     { subResource: 'ephemeralcontainers' },
+    { operation: 'CONNECT', subResource: 'exec', kind: '/v1/PodExecOptions' },
   ]) {
     const mutation = mutate({ ...review(pod), ...change }, context);
     assert.deepEqual([mutation.decision, mutation.reasons[0]?.id, mutation.patch], ['skip', 'unsupported_kind', []]);
   }
 });
 
-const reference = fc.constantFrom('$(A)', '$(B)', '$(NODE_NAME)', '$(NODE_IP)', '$$(NODE_NAME)', '$', 'x', '$(LOG)');
+test('injection: the hash of the settings changes with each of them', () => {
+  const hashes = [
+    BY_NAME,
+    BY_IP,
+    { ...BY_IP, proxyAddress: { by: 'hostIP', family: 6 } as const },
+    { ...BY_NAME, proxyPort: 4141 },
+    { ...BY_NAME, clusterDomain: 'corp.local' },
+    { ...BY_NAME, namespaceInProxyUrl: true },
+  ].map(configHash);
+  assert.equal(new Set(hashes).size, hashes.length);
+  assert.match(hashes[0] ?? '', /^[0-9a-f]{8}$/);
+});
+
+function withProfile(profile: string, container: Container, settings = BY_NAME) {
+  const pod = podOf({ ...container });
+  pod.metadata.annotations = { 'nodemesh.dev/profile': profile };
+  const { after, mutation } = inject(pod, settings);
+  return { seen: environment(after.spec.containers[0]), warnings: mutation.warnings, after };
+}
+
+test('injection: profile java tells the JVM by its options, and leaves those that the container sets', () => {
+  const options = '-Dhttp.proxyHost=node-1 -Dhttp.proxyPort=4140 -Dhttp.nonProxyHosts=127.*|localhost|127.0.0.1|[::1]|';
+  assert.ok(withProfile('java', { name: 'app' }).seen.JAVA_TOOL_OPTIONS?.startsWith(options));
+  const own = { name: 'JAVA_TOOL_OPTIONS', value: '-Xmx1g' };
+  const beside = withProfile('java', { name: 'app', env: [own] }).seen;
+  assert.equal(beside.JAVA_TOOL_OPTIONS, '-Xmx1g');
+  assert.ok(beside.JDK_JAVA_OPTIONS?.startsWith(options));
+  const both = withProfile('java', { name: 'app', env: [own, { name: 'JDK_JAVA_OPTIONS', value: '' }] });
+  assert.deepEqual([both.seen.JAVA_TOOL_OPTIONS, both.seen.JDK_JAVA_OPTIONS], ['-Xmx1g', '']);
+  assert.match(both.warnings.join(), /sets both JAVA_TOOL_OPTIONS and JDK_JAVA_OPTIONS/);
+  const from = withProfile('java', { name: 'app', envFrom: [{ configMapRef: { name: 'c' } }] });
+  assert.equal(from.seen.JAVA_TOOL_OPTIONS, undefined);
+  assert.match(from.warnings.join(), /has envFrom, where options of its JVM may come from/);
+});
+
+test('injection: profiles node, cgi and grpc, also together', () => {
+  assert.equal(withProfile('node', { name: 'app' }).seen.NODE_USE_ENV_PROXY, '1');
+  const own = { name: 'NODE_USE_ENV_PROXY', value: '0' };
+  assert.equal(withProfile('node', { name: 'app', env: [own] }).seen.NODE_USE_ENV_PROXY, '0');
+  const cgi = withProfile('cgi', { name: 'app' }).seen;
+  assert.deepEqual(
+    Object.keys(cgi).filter((name) => /proxy/i.test(name)),
+    ['http_proxy', 'no_proxy'],
+  );
+  const { seen, after } = withProfile('grpc,node', { name: 'app' });
+  assert.equal(seen.grpc_proxy, '');
+  assert.equal(seen.no_grpc_proxy, `${seen.no_proxy},.svc,.cluster.local`);
+  assert.equal(seen.NODE_USE_ENV_PROXY, '1');
+  assert.deepEqual(inject(after).mutation.patch, []);
+});
+
+test('injection: a probe by wget of the container itself is warned of', () => {
+  const livenessProbe = { exec: { command: ['sh', '-c', 'wget -qO- http://localhost:8080/health'] } };
+  assert.match(
+    inject(podOf({ name: 'app', livenessProbe })).mutation.warnings.join(),
+    /probe that asks itself by wget/,
+  );
+  const other = { exec: { command: ['wget', 'http://db/'] } };
+  assert.deepEqual(inject(podOf({ name: 'app', livenessProbe: other })).mutation.warnings, []);
+});
+
+function debug(pod: Pod, ...joining: Container[]) {
+  const object = structuredClone(pod);
+  object.spec.ephemeralContainers = [...(pod.spec.ephemeralContainers ?? []), ...joining];
+  const request = { ...review(object), operation: 'UPDATE', subResource: 'ephemeralcontainers', oldObject: pod };
+  const mutation = mutate(request, { ownNamespace: 'nodemesh', namespaceEnabled: false, settings: BY_NAME });
+  const after = structuredClone(object);
+  assert.deepEqual(
+    applyPatch(after, mutation.patch as Operation[]).filter((error) => error !== null),
+    [],
+  );
+  return { after, mutation };
+}
+
+test('injection: a debug container joins an injected pod with its proxy; nothing else of the pod is touched', () => {
+  const pod = inject(podOf({ name: 'app' })).after;
+  const first = debug(pod, { name: 'debug-1' }).after;
+  assert.equal(environment(first.spec.ephemeralContainers?.[0]).http_proxy, 'http://node-1:4140');
+  assert.deepEqual([first.metadata, first.spec.containers], [pod.metadata, pod.spec.containers]);
+  const bare = structuredClone(first);
+  bare.spec.ephemeralContainers = [{ name: 'debug-0' }];
+  const { after, mutation } = debug(bare, { name: 'debug-1', env: [{ name: 'A', value: '1' }] });
+  assert.deepEqual(after.spec.ephemeralContainers?.[0], { name: 'debug-0' });
+  assert.equal(environment(after.spec.ephemeralContainers?.[1]).http_proxy, 'http://node-1:4140');
+  assert.ok(mutation.patch.every(({ path }) => path.startsWith('/spec/ephemeralContainers/1/env/')));
+});
+
+test('injection: a debug container of a pod that was not injected, or is told to stay out, has no proxy', () => {
+  const plain = debug(podOf({ name: 'app' }), { name: 'debug' }).mutation;
+  assert.deepEqual([plain.patch, plain.reasons[0]?.id], [[], 'pod_not_injected']);
+  const pod = inject(podOf({ name: 'app' })).after;
+  Object.assign(pod.metadata.annotations ?? {}, { 'mesh-inject': 'disabled' });
+  assert.deepEqual(debug(pod, { name: 'debug' }).mutation.patch, []);
+});
+
+const reference = fc.constantFrom(
+  '$(A)',
+  '$(B)',
+  '$(NODE_NAME)',
+  '$(NODE_IP)',
+  '$$(NODE_NAME)',
+  '$',
+  'x',
+  '$(LOG)',
+  '$(JAVA_TOOL_OPTIONS)',
+);
 const text = fc.array(reference, { maxLength: 3 }).map((parts) => parts.join(''));
 const envName = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom('A', 'B', 'C') },
   { weight: 2, arbitrary: fc.constantFrom('NODE_NAME', 'NODE_IP', 'NODEMESH_NODE_NAME', 'NODEMESH_NODE_IP') },
   { weight: 1, arbitrary: fc.constantFrom('http_proxy', 'HTTP_PROXY', 'no_proxy', 'NO_PROXY') },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', 'NODE_USE_ENV_PROXY', 'grpc_proxy'),
+  },
 );
 const envEntry: fc.Arbitrary<EnvEntry> = fc.oneof(
   fc.record({ name: envName, value: text }),
@@ -303,9 +430,15 @@ const anyPod: fc.Arbitrary<Pod> = fc
     annotations: optional(
       fc.dictionary(fc.constantFrom('a', 'nodemesh.dev/no-proxy', 'nodemesh.dev/skip-containers'), text),
     ),
+    profile: optional(fc.constantFrom('java', 'node', 'cgi', 'grpc', 'java,node', 'cgi, grpc, java')),
   })
-  .map(({ containers, initContainers, annotations }) => ({
-    metadata: { name: 'p', ...(annotations === undefined ? {} : { annotations: { ...annotations } }) },
+  .map(({ containers, initContainers, annotations, profile }) => ({
+    metadata: {
+      name: 'p',
+      ...(annotations === undefined && profile === undefined
+        ? {}
+        : { annotations: { ...annotations, ...(profile === undefined ? {} : { 'nodemesh.dev/profile': profile }) } }),
+    },
     spec: {
       containers: containers.map((c, i) => ({ name: `app-${i}`, ...c })),
       ...(initContainers === undefined
