@@ -8,13 +8,13 @@
  *                       minikube image load "$NODEMESH_IMAGE"
  *                       $LAB/cluster.sh load dist/nodemesh.tar
  *   NODEMESH_OVERLAY  a folder of manifests/overlays to install instead of manifests/; default none
- *   NODEMESH_E2E_SHORT  leaves out what takes minutes; default off
+ *   NODEMESH_E2E_CHAOS_SECONDS  for how long the webhook is given trouble; default 300, 0 leaves it out
  *   LAB               directory of cluster.sh, where the cluster is that lab and this is its host: adds what only its host can do
  *   LAB_NODE_DNS      as given to cluster.sh: whether pods can resolve the names of the lab's nodes
  */
 export interface Settings {
   readonly kubeconfig: string;
-  readonly short: boolean;
+  readonly chaosSeconds: number;
   readonly image: string;
   readonly loadCommand: string | undefined;
   readonly overlay: string | undefined;
@@ -26,7 +26,7 @@ export interface Settings {
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   return {
     kubeconfig: env.KUBECONFIG || '',
-    short: Boolean(env.NODEMESH_E2E_SHORT),
+    chaosSeconds: Number(env.NODEMESH_E2E_CHAOS_SECONDS || 300),
     image: env.NODEMESH_IMAGE || DEFAULT_IMAGE,
     loadCommand: env.NODEMESH_LOAD || undefined,
     overlay: env.NODEMESH_OVERLAY || undefined,
