@@ -149,9 +149,9 @@ describe('the manifests', () => {
     const service = find('Service', 'nodemesh-daemon').spec;
     assert.equal(service?.clusterIP, 'None');
     assert.deepEqual(service?.ports, [
-      { name: 'outgoing', port: 4140, targetPort: 4140 },
-      { name: 'incoming', port: 4141, targetPort: 4141 },
-      { name: 'admin', port: 9990, targetPort: 9990 },
+      { name: 'outgoing', port: 4140, targetPort: 4140, protocol: 'TCP' },
+      { name: 'incoming', port: 4141, targetPort: 4141, protocol: 'TCP' },
+      { name: 'admin', port: 9990, targetPort: 9990, protocol: 'TCP' },
     ]);
     const config = daemonConfig(find('ConfigMap', 'nodemesh-config').data?.['daemon.yaml'] ?? '');
     assert.deepEqual(
