@@ -122,8 +122,10 @@ test('admission server: a fault of ours is HTTP 500 without its text', async () 
   answer = async () => {
     throw new Error(SECRET);
   };
+  const before = refused.length;
   const { status, text } = await call({ body: JSON.stringify(REVIEW) });
   assert.equal(status, 500);
+  assert.deepEqual(refused.slice(before), [500]);
   assert.ok(!text.includes(SECRET));
   answer = async () => ({ patch: [], warnings: [] });
 });

@@ -160,6 +160,12 @@ for (const name of ['http_proxy', 'HTTP_PROXY', 'Http_Proxy', 'https_proxy', 'AL
   });
 }
 
+test('injection: a proxy of its own from elsewhere keeps a container out as well', () => {
+  const valueFrom = { secretKeyRef: { name: 'proxy', key: 'url' } };
+  const { mutation } = inject(podOf({ name: 'own', env: [{ name: 'http_proxy', valueFrom }] }));
+  assert.deepEqual([mutation.patch, mutation.reasons[0]?.id], [[], 'container_has_proxy']);
+});
+
 test("injection: a user's NODE_NAME that is the node's name serves, and ours follow it", () => {
   const user = [
     { name: 'A', value: '1' },
@@ -275,6 +281,20 @@ test('injection: an annotated pod that cannot be injected is told why', () => {
   const { mutation } = inject(pod);
   assert.deepEqual(mutation.patch, []);
   assert.match(mutation.warnings.join(), /^not injected: the pod uses its host's network/);
+});
+
+test('injection: an annotation that is not understood is a warning, and the pod passes as it is', () => {
+  const { mutation } = inject({ ...podOf({ name: 'app' }), metadata: { annotations: { 'mesh-inject': 'yes' } } });
+  assert.deepEqual(mutation.patch, []);
+  assert.deepEqual(mutation.warnings, ['annotation mesh-inject: invalid value "yes" (want enabled|disabled)']);
+});
+
+test('injection: debug containers that a pod is created with are passed over', () => {
+  const pod = podOf({ name: 'app' });
+  pod.spec.ephemeralContainers = [{ name: 'debug' }];
+  const { after } = inject(pod);
+  assert.equal(environment(after.spec.containers[0]).http_proxy, 'http://node-1:4140');
+  assert.deepEqual(after.spec.ephemeralContainers, [{ name: 'debug' }]);
 });
 
 test('injection: what is no pod creation passes as it is', () => {
