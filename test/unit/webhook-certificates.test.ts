@@ -105,10 +105,12 @@ test('certificates: each minute the wall clock is asked whether renewal is due',
     },
     stream: () => assert.fail('nothing is watched'),
   };
+  const refused = new MetricsRegistry().counter('refused', '').with();
   const certificates = new Certificates({
     api,
     namespace: 'nodemesh',
     names: NAMES,
+    refused,
     now: () => state.now,
     random: () => 0.5,
     log: createLog('test', 'silent'),
@@ -132,6 +134,7 @@ test('certificates: each minute the wall clock is asked whether renewal is due',
   assert.deepEqual(await after(244), [1, true, 1]);
   assert.deepEqual(await after(245), [1, false, 1]);
   assert.deepEqual(await after(2434), [2, true, 2]);
+  assert.equal(refused.value, 0);
   await certificates.stop();
 });
 
