@@ -408,6 +408,12 @@ test('injection: a debug container of a pod that was not injected, or is told to
   assert.deepEqual(debug(pod, { name: 'debug' }).mutation.patch, []);
 });
 
+test('injection: an update in which no debug container joins has a reason as well', () => {
+  const pod = debug(inject(podOf({ name: 'app' })).after, { name: 'debug' }).after;
+  const { patch, reasons } = debug(pod).mutation;
+  assert.deepEqual([patch, reasons.map(({ id }) => id)], [[], ['already_injected']]);
+});
+
 const reference = fc.constantFrom(
   '$(A)',
   '$(B)',
