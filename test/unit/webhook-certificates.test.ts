@@ -89,32 +89,34 @@ test('certificates: the CA is renewed at two thirds of its life, beside the old 
   assert.equal(splitBundle((await rotateAuthority(rotated, ended))['ca.crt']).length, 2, 'the first one has ended');
 });
 
-test('certificates: each minute the wall clock is asked whether renewal is due', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const state = { now: NOW, writes: 0 };
-  const encode = (set: CertificateSet) => Object.entries(set).map(([k, v]) => [k, Buffer.from(v).toString('base64')]);
-  let secret: unknown = { metadata: { name: 'nodemesh-webhook-tls' }, data: Object.fromEntries(encode(one)) };
+/** Certificates whose Secret holds the first set, on a clock of their own. */
+function certificatesOf(set: CertificateSet) {
+  const secretOf = (files: CertificateSet, annotations = {}) => ({
+    metadata: { name: 'nodemesh-webhook-tls', annotations },
+    data: Object.fromEntries(Object.entries(files).map(([k, v]) => [k, Buffer.from(v).toString('base64')])),
+  });
+  const state = { now: NOW, writes: 0, secret: secretOf(set) as unknown };
   const api: KubernetesApi = {
     server: '',
     request: async ({ method, body }) => {
       if (method !== 'GET') {
-        secret = body;
+        state.secret = body;
         state.writes += 1;
       }
-      return secret;
+      return state.secret;
     },
     stream: () => assert.fail('nothing is watched'),
   };
   const refused = new MetricsRegistry().counter('refused', '').with();
-  const certificates = new Certificates({
-    api,
-    namespace: 'nodemesh',
-    names: NAMES,
-    refused,
-    now: () => state.now,
-    random: () => 0.5,
-    log: createLog('test', 'silent'),
-  });
+  const log = createLog('test', 'silent');
+  const now = () => state.now;
+  const options = { api, namespace: 'nodemesh', names: NAMES, refused, now, random: () => 0.5, log };
+  return { certificates: new Certificates(options), state, refused, secretOf };
+}
+
+test('certificates: each minute the wall clock is asked whether renewal is due', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { certificates, state, refused } = certificatesOf(one);
   let looked = () => {};
   certificates.onCheck(() => looked());
   const look = (act: () => void) =>
@@ -136,6 +138,21 @@ test('certificates: each minute the wall clock is asked whether renewal is due',
   assert.deepEqual(await after(2434), [2, true, 2]);
   assert.equal(refused.value, 0);
   await certificates.stop();
+});
+
+test('certificates: a Secret that was changed to what cannot serve is counted, one that others renewed is not', async () => {
+  const { certificates, state, refused, secretOf } = certificatesOf(one);
+  await certificates.refresh();
+  const renewed = await createServingCertificate(one, NAMES, NOW);
+  // By another replica, and asked for again before this one has seen it.
+  state.secret = secretOf(renewed, { 'nodemesh.dev/renew': 'serving' });
+  await certificates.refresh();
+  assert.deepEqual([state.writes, refused.value], [1, 0]);
+  const before = certificates.current;
+  state.secret = { metadata: { name: 'nodemesh-webhook-tls' } };
+  await certificates.refresh();
+  assert.deepEqual([state.writes, refused.value], [2, 1]);
+  assert.deepEqual(certificates.current, before);
 });
 
 const CONFIGURATION = { metadata: { name: 'nodemesh' } };
