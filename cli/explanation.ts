@@ -1,5 +1,6 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { type EnvEntry, expandEnv } from '../lib/kubernetes/env-expansion.ts';
+import { INJECT } from '../webhook/annotations.ts';
 import type { InjectionSettings } from '../webhook/injection.ts';
 import { asRecord, asText } from '../webhook/pod-view.ts';
 import { decide, type PodPlace } from './decision.ts';
@@ -50,7 +51,9 @@ export function explain(question: PodInQuestion): Explanation {
   const injected = structuredClone(bare);
   jsonPatch.applyPatch(injected, structuredClone(patch) as Operation[]);
   const will = decision === 'inject' && !unasked;
-  const nobodyAsks = { id: 'not_asked', text: 'the API server asks no entry of the webhook about such a pod' };
+  const byAnnotation = reasons.some(({ id }) => id === 'pod_enabled') && labels[INJECT] !== 'enabled';
+  const hint = byAnnotation ? `; here the pod has to ask by label ${INJECT}=enabled, an annotation is not seen` : '';
+  const nobodyAsks = { id: 'not_asked', text: `the API server asks no entry of the webhook about such a pod${hint}` };
   return {
     asked,
     verdict: will ? 'inject' : 'skip',

@@ -102,15 +102,11 @@ class Webhook {
     this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
     this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
     const names = servingNames(podNamespace, config.clusterDomain);
-    const source = { api, namespace: podNamespace, now, random, log };
+    const source = { api, namespace: podNamespace, refused: counted.reloads.failed, now, random, log };
     this.#certificates = new Certificates({ ...source, names });
     // Someone else's certificate need not have our shorter names.
     if (config.servingCertificate === 'provided') {
-      this.#provided = new ProvidedCertificate({
-        ...source,
-        names: names.slice(0, 1),
-        refused: counted.reloads.failed,
-      });
+      this.#provided = new ProvidedCertificate({ ...source, names: names.slice(0, 1) });
     }
     this.#source = this.#provided ?? this.#certificates;
     const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];

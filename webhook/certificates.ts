@@ -1,6 +1,7 @@
 import { jitteredBackoffMs } from '../lib/backoff.ts';
 import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
+import type { Counter } from '../lib/metrics.ts';
 import {
   CERTIFICATE_FILES,
   type CertificateSet,
@@ -37,6 +38,8 @@ export interface CertificatesOptions {
   readonly namespace: string;
   /** DNS names to make serving certificates for, the one that API servers call by first. */
   readonly names: readonly string[];
+  /** Counts the times that the Secret held, in place of what is in force, something that cannot serve. */
+  readonly refused: Counter;
   readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
@@ -133,6 +136,11 @@ export class Certificates {
       const verdict = this.#judge(secret, stored);
       if (verdict.action === 'keep') return stored as CertificateSet;
       const { action, why } = verdict;
+      const inForce = this.#current;
+      if (secret !== undefined && inForce !== undefined && verdict.asked !== true && !isSame(inForce, stored)) {
+        this.#options.refused.inc();
+        log.error({ secret: SECRET_NAME, why }, 'the Secret was changed to what cannot serve; see who else writes it');
+      }
       log.info({ secret: SECRET_NAME, action, why }, 'writing the Secret with the certificates');
       const written = await this.#write(secret, await this.#make(verdict, stored));
       if (written === undefined) continue; // another replica was first: its certificates are ours
@@ -197,10 +205,14 @@ export class Certificates {
 
   #adopt(set: CertificateSet): void {
     const before = this.#current;
-    if (before !== undefined && CERTIFICATE_FILES.every((file) => before[file] === set[file])) return;
+    if (before !== undefined && isSame(before, set)) return;
     this.#current = set;
     for (const listener of this.#listeners) listener(set);
   }
+}
+
+function isSame(one: Partial<CertificateSet>, other: Partial<CertificateSet>): boolean {
+  return CERTIFICATE_FILES.every((file) => one[file] === other[file]);
 }
 
 function secrets(namespace: string): string {

@@ -75,6 +75,9 @@ export function mutate(request: AdmissionRequest, context: MutationContext): Mut
     return { ...UNCHANGED, reasons: [{ id: 'pod_not_injected', text }], pod };
   }
   const present = joining ? viewPod(request.oldObject).ephemeralContainers.length : 0;
+  if (joining && pod.ephemeralContainers.length <= present) {
+    return { ...UNCHANGED, reasons: [{ id: 'already_injected', text: 'no debug container joins the pod' }], pod };
+  }
   const injection = joining
     ? planInjection({ ...pod, containers: pod.ephemeralContainers.slice(present) }, wishes, namespace, settings)
     : planInjection(pod, wishes, namespace, settings);

@@ -65,10 +65,12 @@ export class Reviewer {
     return mutate(request, { ownNamespace, namespaceEnabled, settings: settings() });
   }
 
-  #tellOwner({ namespace }: AdmissionRequest, { decision, reasons, warnings, pod, containers }: Mutation): void {
+  #tellOwner(request: AdmissionRequest, { decision, reasons, warnings, pod, containers }: Mutation): void {
+    const { namespace } = request;
     const owner = pod?.owner;
     const loud = reasons.filter(({ id }) => !QUIET.includes(id));
-    if (owner === undefined || (decision === 'skip' && loud.length === 0)) return;
+    // A controller makes pods; debug containers are someone's who asks for them by hand.
+    if (owner === undefined || request.subResource !== '' || (decision === 'skip' && loud.length === 0)) return;
     const { events } = this.#options;
     const type = warnings.length > 0 ? 'Warning' : 'Normal';
     if (decision === 'skip') {

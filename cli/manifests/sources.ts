@@ -13,7 +13,7 @@ const MANIFEST = /\.(ya?ml|json)$/;
 /**
  * Reads manifests: files, folders with all that is in them and below (`.yaml`, `.yml`, `.json`, in the order of their
  * names; what begins with a dot is passed over), and `-` for standard input. Throws CommandError with one line for each
- * that cannot be read.
+ * that cannot be read; a URL is not, and the line says what to do.
  */
 export async function readSources(paths: readonly string[], host: Host): Promise<Source[]> {
   const problems: string[] = [];
@@ -40,6 +40,8 @@ export async function readSources(paths: readonly string[], host: Host): Promise
 }
 
 async function filesOf(path: string): Promise<string[]> {
+  if (/^https?:\/\//.test(path))
+    throw new Error('only files are read here; fetch it first: curl -fsSL <url> | nodemesh … -');
   if (!(await stat(path)).isDirectory()) return [path];
   const entries = (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
   const found: string[] = [];

@@ -147,6 +147,17 @@ test('check: certificates that are expired, not valid yet, or overdue for renewa
   );
 });
 
+test('check: a serving certificate that others provide is looked for in its own Secret', async (t) => {
+  const cluster = await MeshCluster.start(t);
+  await cluster.configure('proxyAddress: hostIP\nservingCertificate: provided');
+  matchAll(await faults(cluster), /^error webhook\.certificate: the Secret of the serving certificate holds none$/);
+  const { 'tls.crt': cert, 'tls.key': key } = await sharedCertificates();
+  const metadata = { name: 'nodemesh-webhook-serving', namespace: 'nodemesh' };
+  const data = { 'tls.crt': base64(cert), 'tls.key': base64(key) };
+  await cluster.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data });
+  matchAll(await faults(cluster));
+});
+
 test('check: who may not read the Secret still learns of the CA', async (t) => {
   const cluster = await MeshCluster.start(t);
   await cluster.stopWebhook();

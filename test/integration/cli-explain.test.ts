@@ -58,6 +58,16 @@ test('explain: a namespace whose manifest is not at hand is taken to be labelled
   assert.match(out, /The decision: skip\n(.*\n)*? {5}not_enabled: /);
 });
 
+test('explain: an annotation asks in vain where no entry of the webhook sees it', async () => {
+  const out = await explained(pod('', '{mesh-inject: enabled}') + namespace('{}'));
+  assert.match(
+    out,
+    /The decision: skip\n {5}not_asked: .*; here the pod has to ask by label mesh-inject=enabled, an annotation is not seen\n/,
+  );
+  assert.doesNotMatch(out, /pod_enabled|\+ http_proxy/);
+  assert.doesNotMatch(await explained(pod() + namespace('{}')), /has to ask by label/);
+});
+
 test('explain: what it cannot explain is an error', async () => {
   for (const [argv, stdin, status, message] of [
     [['-f', '-'], 'kind: Service\n', 1, /^-: there is no pod in it/],

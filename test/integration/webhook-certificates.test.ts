@@ -74,6 +74,27 @@ test('webhook: a corrupt Secret is written anew from the certificates that work'
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
 });
 
+const refusals = async ({ metrics }: Replica) =>
+  Number(/^certificate_reload_total\{result="failed"\} (\d+)/m.exec(await metrics())?.[1]);
+
+test('webhook: a Secret with a key of another certificate is counted and written anew, and no pod fails', async (t) => {
+  const cluster = await WebhookCluster.start(t);
+  const [replica] = (await cluster.serve(1)) as [Replica];
+  const before = cluster.secret();
+  const foreign = await createServingCertificate(await createAuthority(Date.now()), [SERVING_NAME], Date.now());
+  assert.equal(await refusals(replica), 0);
+  const files = { ...before, 'tls.key': foreign['tls.key'] };
+  const data = Object.fromEntries(Object.entries(files).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
+  const metadata = { name: 'nodemesh-webhook-tls', namespace: 'nodemesh' };
+  await cluster.kubernetes.apply({ apiVersion: 'v1', kind: 'Secret', metadata, data });
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
+  await cluster.untilSecret((now) => judgeCertificates(now, [SERVING_NAME], Date.now()).action === 'keep');
+  assert.equal(cluster.secret()['ca.crt'], before['ca.crt']);
+  assert.equal(await refusals(replica), 1);
+  assert.ok(replica.readiness.ready);
+  assert.ok((await cluster.pod('shop')).has('http_proxy'));
+});
+
 test('webhook: a Secret that is deleted is made again from the certificates that work, which are served all along', async (t) => {
   const cluster = await WebhookCluster.start(t);
   await cluster.serve(2);
@@ -124,6 +145,7 @@ test('webhook: certificates are renewed on demand, the CA beside the old one, an
     await cluster.untilBundled(after['ca.crt'] as string);
     await Promise.all(replicas.map((replica) => untilTaken(replica, count)));
   }
+  for (const replica of replicas) assert.equal(await refusals(replica), 0);
   busy = false;
   await load;
   assert.ok(created > 0);

@@ -36,10 +36,16 @@ test('webhook: who gets the proxy, and one log line and one count a review', asy
       ['plain', 'inject', 'pod_enabled'],
     ],
   );
+  const { uid, pod, ms, detail, containers } = reviews[0] ?? {};
+  assert.deepEqual([typeof uid, typeof pod, typeof ms, containers], ['string', 'string', 'number', ['app']]);
+  assert.deepEqual(detail, ['namespace shop has label mesh-inject=enabled']);
   const metrics = await replica.metrics();
   assert.match(metrics, /^admission_total\{decision="inject",reason="namespace_enabled"\} 1$/m);
   assert.match(metrics, /^admission_total\{decision="skip",reason="host_network"\} 1$/m);
   assert.match(metrics, /^admission_latency_ms_count 5$/m);
+  assert.match(metrics, /^admission_answer_bytes_count 5$/m);
+  assert.match(metrics, /^admission_in_flight 0$/m);
+  assert.match(metrics, /^ca_bundle_repairs_total [1-9]/m);
   const left = Number(/^certificate_expiry_seconds\{certificate="serving"\} (\d+)/m.exec(metrics)?.[1]);
   assert.ok(left > 360 * 86_400 && left < 366 * 86_400);
 });
@@ -131,6 +137,7 @@ test('webhook: without the API server it starts, is not ready, says why, and bec
   const { ip, port } = replica.webhook.adminAddress;
   let answer = await fetch(`http://${ip}:${port}/readyz`);
   assert.equal(answer.status, 503);
+  assert.equal((await fetch(`http://${ip}:${port}/livez`)).status, 200);
   let text = await answer.text();
   while (!/^certificate: Secret nodemesh\/nodemesh-webhook-tls: .*ECONNREFUSED/m.test(text)) {
     answer = await fetch(`http://${ip}:${port}/readyz`);
@@ -161,6 +168,7 @@ test('webhook: stopping, it is unready at once and answers until the drain is ov
   cluster.replicas.splice(0);
   const ready = await fetch(`http://${ip}:${port}/readyz`);
   assert.deepEqual([ready.status, await ready.text()], [503, 'stopping: the webhook is shutting down\n']);
+  assert.equal((await fetch(`http://${ip}:${port}/livez`)).status, 200);
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
   await stopped;
   await assert.rejects(cluster.pod('shop'), /ECONNREFUSED/);

@@ -122,8 +122,10 @@ test('admission server: a fault of ours is HTTP 500 without its text', async () 
   answer = async () => {
     throw new Error(SECRET);
   };
+  const before = refused.length;
   const { status, text } = await call({ body: JSON.stringify(REVIEW) });
   assert.equal(status, 500);
+  assert.deepEqual(refused.slice(before), [500]);
   assert.ok(!text.includes(SECRET));
   answer = async () => ({ patch: [], warnings: [] });
 });
@@ -137,7 +139,9 @@ test('admission server: legal keys that name object internals, and deep nesting,
 test('admission server: a new certificate serves new connections, open ones go on', async (t) => {
   const agent = new HttpsAgent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
-  await call({ body: JSON.stringify(REVIEW), agent });
+  const { headers } = await call({ body: JSON.stringify(REVIEW), agent });
+  // An API server keeps an idle connection for 90 s, and would run into one that is closed before.
+  assert.equal(headers['keep-alive'], 'timeout=120');
   const [kept] = Object.values(agent.freeSockets).flat() as TLSSocket[];
   server.setCertificate({ cert: renewed['tls.crt'], key: renewed['tls.key'] });
   await call({ body: JSON.stringify(REVIEW), agent });
@@ -175,7 +179,10 @@ test('admission server: bodies take so much memory and no more; callers that lea
   while (status !== 200) status = (await call({ body })).status;
 });
 
-test('admission server: draining closes connections after their answer; closing finishes what is under way', async () => {
+test('admission server: draining closes connections after their answer; closing finishes what is under way', async (t) => {
+  // Callers that would keep their connections, as API servers do.
+  const agent = new HttpsAgent({ keepAlive: true });
+  t.after(() => agent.destroy());
   const begun = Promise.withResolvers<void>();
   const finish = Promise.withResolvers<void>();
   answer = async () => {
@@ -183,10 +190,11 @@ test('admission server: draining closes connections after their answer; closing 
     await finish.promise;
     return { patch: [], warnings: [] };
   };
-  const pending = call({ body: JSON.stringify(REVIEW) });
+  const pending = call({ body: JSON.stringify(REVIEW), agent });
   await begun.promise;
+  assert.equal((await call({ method: 'GET', agent })).headers.connection, 'keep-alive');
   server.drain();
-  assert.equal((await call({ body: '' })).headers.connection, 'close');
+  assert.equal((await call({ method: 'GET', agent })).headers.connection, 'close');
   const closed = server.close();
   finish.resolve();
   const { status, headers } = await pending;

@@ -96,6 +96,14 @@ test('inject: what cannot be read is named, all of it', async (t) => {
   assert.match(err, /none\.yaml: ENOENT.*\n.*latin\.yaml: it is not UTF-8 text\n.*nor\.yaml: ENOENT/);
 });
 
+test('inject: a URL is not fetched, and the error says how it is done', async () => {
+  for (const url of ['http://shop.example/web.yaml', 'https://shop.example/web.yaml']) {
+    const { status, out, err } = await nodemesh(['inject', url]);
+    assert.deepEqual([status, out], [1, '']);
+    assert.equal(err, `${url}: only files are read here; fetch it first: curl -fsSL <url> | nodemesh … -\n`);
+  }
+});
+
 test('inject: where a file cannot be written, none is', async (t) => {
   const root = folder(t, { 'a.yaml': pod('a'), 'b.yaml': pod('b'), 'b.yaml.nodemesh': 'in the way' });
   const { status, err } = await nodemesh(['inject', '-w', root]);

@@ -30,6 +30,8 @@ interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly tolerations?: readonly object[];
   readonly priorityClassName?: string;
+  readonly topologySpreadConstraints?: readonly object[];
+  readonly terminationGracePeriodSeconds?: number;
   readonly securityContext: { readonly runAsNonRoot: boolean; readonly seccompProfile: { readonly type: string } };
   readonly containers: readonly Container[];
 }
@@ -39,6 +41,7 @@ interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly spec?: {
     readonly replicas?: number;
+    readonly strategy?: object;
     readonly clusterIP?: string;
     readonly ports?: readonly { readonly name: string; readonly port: number; readonly targetPort: number | string }[];
     readonly template?: { readonly metadata: { readonly labels: Record<string, string> }; readonly spec: PodSpec };
@@ -53,6 +56,9 @@ interface Manifest {
     readonly clientConfig: object;
     readonly failurePolicy: string;
     readonly sideEffects: string;
+    readonly timeoutSeconds?: number;
+    readonly reinvocationPolicy?: string;
+    readonly admissionReviewVersions: readonly string[];
     readonly rules: readonly { readonly operations: readonly string[]; readonly resources: readonly string[] }[];
   }[];
   readonly data?: Readonly<Record<string, string>>;
@@ -127,6 +133,64 @@ describe('the manifests', () => {
           [['pods'], ['CREATE']],
           [['pods/ephemeralcontainers'], ['UPDATE']],
         ],
+      );
+    }
+  });
+
+  it('keep a webhook there: two on nodes of their own, in zones of their own where that can be, and never one less', () => {
+    const labels = { 'app.kubernetes.io/name': 'nodemesh', 'app.kubernetes.io/component': 'webhook' };
+    const { spec } = find('Deployment', 'nodemesh-webhook');
+    const pod = spec?.template?.spec;
+    assert.deepEqual(spec?.template?.metadata.labels, labels);
+    assert.equal(spec?.replicas, 2);
+    assert.deepEqual(spec?.strategy, { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } });
+    assert.equal(pod?.priorityClassName, 'system-cluster-critical');
+    assert.deepEqual(
+      pod?.topologySpreadConstraints,
+      (
+        [
+          ['kubernetes.io/hostname', 'DoNotSchedule'],
+          ['topology.kubernetes.io/zone', 'ScheduleAnyway'],
+        ] as const
+      ).map(([topologyKey, whenUnsatisfiable]) => ({
+        topologyKey,
+        maxSkew: 1,
+        whenUnsatisfiable,
+        labelSelector: { matchLabels: labels },
+      })),
+    );
+    const { drainSeconds } = parseWebhookConfig('webhook.yaml', read('base/config/webhook.yaml'), {
+      podName: 'nodemesh-webhook-0',
+      podNamespace: 'nodemesh',
+      podIp: '10.1.0.1',
+    });
+    // Beside the drain, answers that are under way and Events end in it.
+    assert.ok((pod?.terminationGracePeriodSeconds ?? 0) >= drainSeconds + 10);
+    const [container] = pod?.containers ?? [];
+    assert.deepEqual(
+      [container?.livenessProbe, container?.readinessProbe].map((probe) => probe?.httpGet),
+      ['/livez', '/readyz'].map((path) => ({ path, port: 'admin' })),
+    );
+    const budget: Manifest = parse(read('base/webhook/pod-disruption-budget.yaml'));
+    assert.deepEqual(budget.spec, { maxUnavailable: 1, selector: { matchLabels: labels } });
+  });
+
+  it('let the API server in, ask it for little patience, and come by again after other webhooks', () => {
+    const policy = find('NetworkPolicy', 'nodemesh-webhook').spec as { ingress?: unknown } | undefined;
+    assert.deepEqual(policy?.ingress, [
+      {
+        ports: [
+          { port: 'https', protocol: 'TCP' },
+          { port: 'admin', protocol: 'TCP' },
+        ],
+      },
+    ]);
+    const webhooks = find('MutatingWebhookConfiguration', 'nodemesh').webhooks ?? [];
+    assert.equal(webhooks.length, 2);
+    for (const { timeoutSeconds, reinvocationPolicy, admissionReviewVersions } of webhooks) {
+      assert.deepEqual(
+        [timeoutSeconds, reinvocationPolicy, admissionReviewVersions],
+        [3, 'IfNeeded', ['v1', 'v1beta1']],
       );
     }
   });

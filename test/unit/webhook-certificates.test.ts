@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { before, test } from 'node:test';
 import { splitBundle } from '../../lib/certificates/node-identity.ts';
+import type { KubernetesApi } from '../../lib/kubernetes/types.ts';
 import { createLog } from '../../lib/log.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
 import { bundleApplication, commonBundle, trimConfiguration, willDo } from '../../webhook/ca-bundle.ts';
@@ -14,6 +15,7 @@ import {
   notAfter,
   rotateAuthority,
 } from '../../webhook/certificate-authority.ts';
+import { Certificates } from '../../webhook/certificates.ts';
 import { faultOf } from '../../webhook/provided-certificate.ts';
 import { ServingCertificate } from '../../webhook/serving-certificate.ts';
 
@@ -85,6 +87,72 @@ test('certificates: the CA is renewed at two thirds of its life, beside the old 
   for (const leaf of [one, rotated]) assert.ok(isIssuedBy(leaf['tls.crt'], rotated['ca.crt']));
   const ended = NOW + 3650 * DAY_MS;
   assert.equal(splitBundle((await rotateAuthority(rotated, ended))['ca.crt']).length, 2, 'the first one has ended');
+});
+
+/** Certificates whose Secret holds the first set, on a clock of their own. */
+function certificatesOf(set: CertificateSet) {
+  const secretOf = (files: CertificateSet, annotations = {}) => ({
+    metadata: { name: 'nodemesh-webhook-tls', annotations },
+    data: Object.fromEntries(Object.entries(files).map(([k, v]) => [k, Buffer.from(v).toString('base64')])),
+  });
+  const state = { now: NOW, writes: 0, secret: secretOf(set) as unknown };
+  const api: KubernetesApi = {
+    server: '',
+    request: async ({ method, body }) => {
+      if (method !== 'GET') {
+        state.secret = body;
+        state.writes += 1;
+      }
+      return state.secret;
+    },
+    stream: () => assert.fail('nothing is watched'),
+  };
+  const refused = new MetricsRegistry().counter('refused', '').with();
+  const log = createLog('test', 'silent');
+  const now = () => state.now;
+  const options = { api, namespace: 'nodemesh', names: NAMES, refused, now, random: () => 0.5, log };
+  return { certificates: new Certificates(options), state, refused, secretOf };
+}
+
+test('certificates: each minute the wall clock is asked whether renewal is due', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { certificates, state, refused } = certificatesOf(one);
+  let looked = () => {};
+  certificates.onCheck(() => looked());
+  const look = (act: () => void) =>
+    new Promise<void>((resolve) => {
+      looked = resolve;
+      act();
+    });
+  const after = async (days: number) => {
+    state.now = NOW + days * DAY_MS;
+    await look(() => t.mock.timers.tick(60_000));
+    const { 'ca.crt': ca = '', 'tls.crt': leaf = '' } = certificates.current ?? {};
+    return [state.writes, notAfter(leaf) > NOW + (days + 364) * DAY_MS, splitBundle(ca).length];
+  };
+  await look(() => certificates.start());
+  assert.deepEqual(certificates.current, one);
+  assert.deepEqual(await after(243), [0, false, 1]);
+  assert.deepEqual(await after(244), [1, true, 1]);
+  assert.deepEqual(await after(245), [1, false, 1]);
+  assert.deepEqual(await after(2434), [2, true, 2]);
+  assert.equal(refused.value, 0);
+  await certificates.stop();
+});
+
+test('certificates: a Secret that was changed to what cannot serve is counted, one that others renewed is not', async () => {
+  const { certificates, state, refused, secretOf } = certificatesOf(one);
+  await certificates.refresh();
+  const renewed = await createServingCertificate(one, NAMES, NOW);
+  // By another replica, and asked for again before this one has seen it.
+  state.secret = secretOf(renewed, { 'nodemesh.dev/renew': 'serving' });
+  await certificates.refresh();
+  assert.deepEqual([state.writes, refused.value], [1, 0]);
+  const before = certificates.current;
+  state.secret = { metadata: { name: 'nodemesh-webhook-tls' } };
+  await certificates.refresh();
+  assert.deepEqual([state.writes, refused.value], [2, 1]);
+  assert.deepEqual(certificates.current, before);
 });
 
 const CONFIGURATION = { metadata: { name: 'nodemesh' } };

@@ -122,6 +122,24 @@ const CASES: readonly Case[] = [
     spec: { tolerations: [{ key: 'virtual-kubelet.io/provider', operator: 'Exists' }] },
     expected: 'skip virtual_node',
   },
+  ...['azure.com/aci', 'eks.amazonaws.com/compute-type'].map((key) => ({
+    name: `toleration ${key}`,
+    namespaceEnabled: true,
+    spec: { tolerations: [{ key, operator: 'Exists' }] },
+    expected: 'skip virtual_node',
+  })),
+  {
+    name: 'Alibaba Cloud ECI',
+    namespaceEnabled: true,
+    labels: { 'alibabacloud.com/eci': 'true' },
+    expected: 'skip virtual_node',
+  },
+  {
+    name: 'Alibaba Cloud ECI refused',
+    namespaceEnabled: true,
+    labels: { 'alibabacloud.com/eci': 'false' },
+    expected: 'inject namespace_enabled',
+  },
   {
     name: 'a toleration of everything says nothing of nodes',
     namespaceEnabled: true,

@@ -160,6 +160,12 @@ for (const name of ['http_proxy', 'HTTP_PROXY', 'Http_Proxy', 'https_proxy', 'AL
   });
 }
 
+test('injection: a proxy of its own from elsewhere keeps a container out as well', () => {
+  const valueFrom = { secretKeyRef: { name: 'proxy', key: 'url' } };
+  const { mutation } = inject(podOf({ name: 'own', env: [{ name: 'http_proxy', valueFrom }] }));
+  assert.deepEqual([mutation.patch, mutation.reasons[0]?.id], [[], 'container_has_proxy']);
+});
+
 test("injection: a user's NODE_NAME that is the node's name serves, and ours follow it", () => {
   const user = [
     { name: 'A', value: '1' },
@@ -277,6 +283,20 @@ test('injection: an annotated pod that cannot be injected is told why', () => {
   assert.match(mutation.warnings.join(), /^not injected: the pod uses its host's network/);
 });
 
+test('injection: an annotation that is not understood is a warning, and the pod passes as it is', () => {
+  const { mutation } = inject({ ...podOf({ name: 'app' }), metadata: { annotations: { 'mesh-inject': 'yes' } } });
+  assert.deepEqual(mutation.patch, []);
+  assert.deepEqual(mutation.warnings, ['annotation mesh-inject: invalid value "yes" (want enabled|disabled)']);
+});
+
+test('injection: debug containers that a pod is created with are passed over', () => {
+  const pod = podOf({ name: 'app' });
+  pod.spec.ephemeralContainers = [{ name: 'debug' }];
+  const { after } = inject(pod);
+  assert.equal(environment(after.spec.containers[0]).http_proxy, 'http://node-1:4140');
+  assert.deepEqual(after.spec.ephemeralContainers, [{ name: 'debug' }]);
+});
+
 test('injection: what is no pod creation passes as it is', () => {
   const context = { ownNamespace: 'nodemesh', namespaceEnabled: true, settings: BY_NAME };
   const pod = podOf({ name: 'app' });
@@ -386,6 +406,12 @@ test('injection: a debug container of a pod that was not injected, or is told to
   const pod = inject(podOf({ name: 'app' })).after;
   Object.assign(pod.metadata.annotations ?? {}, { 'mesh-inject': 'disabled' });
   assert.deepEqual(debug(pod, { name: 'debug' }).mutation.patch, []);
+});
+
+test('injection: an update in which no debug container joins has a reason as well', () => {
+  const pod = debug(inject(podOf({ name: 'app' })).after, { name: 'debug' }).after;
+  const { patch, reasons } = debug(pod).mutation;
+  assert.deepEqual([patch, reasons.map(({ id }) => id)], [[], ['already_injected']]);
 });
 
 const reference = fc.constantFrom(

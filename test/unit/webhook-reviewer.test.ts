@@ -82,12 +82,19 @@ test('reviewer: the controller is told what became of its pod, whatever kind it 
   );
 });
 
-test('reviewer: nobody is told of dry runs, of pods that did not ask, and of what is no pod', async () => {
+test('reviewer: nobody is told of dry runs, of pods that did not ask, of debug containers, and of what is no pod', async () => {
   const { reviewer, told } = setUp();
   await reviewer.answer(review(CONTAINERS, {}, { dryRun: true }), 'labelledNamespaces');
   await reviewer.answer(review(CONTAINERS), 'otherNamespaces');
   await reviewer.answer(review(CONTAINERS, {}, { operation: 'UPDATE' }), 'labelledNamespaces');
   await reviewer.answer(review(CONTAINERS, {}, { object: null }), 'labelledNamespaces');
+  const own = { name: 'own', env: [{ name: 'http_proxy', value: '' }] };
+  const debugging = { ...CONTAINERS, ephemeralContainers: [own, { name: 'debug' }] };
+  const status = { 'nodemesh.dev/status': '{"version":1,"containers":[]}' };
+  for (const joining of [debugging, { ...CONTAINERS, ephemeralContainers: [own] }]) {
+    const change = { operation: 'UPDATE', subResource: 'ephemeralcontainers' };
+    await reviewer.answer(review(joining, status, change), 'labelledNamespaces');
+  }
   assert.deepEqual(told, []);
 });
 
