@@ -13,6 +13,8 @@ import { type Verdict, verdict } from './wanted.ts';
 const SAMPLE_MS = 30_000;
 /** Of the samples, those before the pools, caches and V8's heap have found their size: this share, and the first at any rate. */
 const WARM_UP_SHARE = 0.2;
+/** So many samples are three minutes. */
+const QUIET_OF = 6;
 const MB = 1024 ** 2;
 const HOUR_S = 3_600;
 
@@ -80,8 +82,8 @@ export async function soak(
 /** What the samples say of growth, as lines fitted to those after the warm-up, and the load of wrong answers. */
 export function judge(samples: readonly SoakSample[], requests: SoakCount): Verdict[] {
   const settled = samples.slice(Math.max(1, Math.ceil(samples.length * WARM_UP_SHARE)));
-  const perHour = (read: (sample: SoakSample) => number) =>
-    slope(settled.map((sample) => [sample.atS, read(sample)] as const)) * HOUR_S;
+  const perHour = (read: (sample: SoakSample) => number, among = settled) =>
+    slope(among.map((sample) => [sample.atS, read(sample)] as const)) * HOUR_S;
   const counts = Object.values(requests);
   const done = counts.reduce((sum, count) => sum + count.done, 0);
   const wrong = counts.reduce((sum, count) => sum + count.wrong, 0);
@@ -89,7 +91,7 @@ export function judge(samples: readonly SoakSample[], requests: SoakCount): Verd
     verdict(
       'open files, growth an hour',
       20,
-      perHour(({ fds }) => fds),
+      perHour(({ fds }) => fds, quietest(settled)),
       '',
     ),
     verdict(
@@ -106,6 +108,17 @@ export function judge(samples: readonly SoakSample[], requests: SoakCount): Verd
     ),
     verdict('requests that ended wrongly', 0.1, (100 * wrong) / Math.max(1, done), ' %'),
   ];
+}
+
+/**
+ * Of every few samples the one with the fewest files: connections come and go with whatever else the machine does, and one
+ * that is never closed stays in the quietest moment.
+ */
+function quietest(samples: readonly SoakSample[]): SoakSample[] {
+  const groups = Array.from({ length: Math.ceil(samples.length / QUIET_OF) }, (_, i) =>
+    samples.slice(i * QUIET_OF, (i + 1) * QUIET_OF),
+  );
+  return groups.map((group) => group.reduce((least, sample) => (sample.fds < least.fds ? sample : least)));
 }
 
 async function countsOf(child: ChildProcess): Promise<SoakCount> {

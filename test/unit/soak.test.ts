@@ -15,6 +15,8 @@ const unmet = (samples: readonly SoakSample[], wrong = 0) =>
 
 test('a soak is flat where nothing grows after the warm-up, and says what does', () => {
   assert.deepEqual(unmet(SECONDS.map((atS, i) => sample(atS, { rssMb: i < 3 ? 50 * i : 100 + (i % 2) }))), []);
+  const busy = SECONDS.map((atS, i) => sample(atS, { fds: i % 4 === 0 ? 50 : 50 + 20 * i }));
+  assert.deepEqual(unmet(busy), []);
   const leaking = SECONDS.map((atS) => sample(atS, { heapMb: 16 + atS / 360, fds: 50 + atS / 30 }));
   assert.deepEqual(unmet(leaking), ['open files, growth an hour', 'heap after collection, growth an hour']);
   assert.deepEqual(
