@@ -77,7 +77,7 @@ export function runClient(
 ): Promise<string> {
   const environment = { PATH: process.env.PATH, HOME: home, http_proxy: proxy, https_proxy: proxy, ...env };
   return new Promise<string>((resolve, reject) => {
-    const options = { env: environment, timeout: 30_000 };
+    const options = { env: environment, timeout: 60_000 };
     const child = execFile(program, args, options, (error: ExecFileException | null, out, err) => {
       if (error === null) resolve(out);
       else reject(new Error(`${program} ${args.join(' ')}: ${error.message}\n${err}`));
