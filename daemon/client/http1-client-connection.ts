@@ -174,10 +174,6 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#requestSent = true;
   }
 
-  pause(): void {
-    this.#socket.pause();
-  }
-
   resume(): void {
     this.#lent = false;
     this.#socket.resume();

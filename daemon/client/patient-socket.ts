@@ -1,4 +1,4 @@
-import { Socket, type SocketConstructorOpts } from 'node:net';
+import { Socket } from 'node:net';
 
 /** What the other side said before it reset the connection is there to be read at once. */
 const LAST_WORDS_MS = 500;
@@ -13,10 +13,6 @@ type Written = (error?: Error | null) => void;
 export class PatientSocket extends Socket {
   #written: Written | undefined;
   #failed = false;
-
-  constructor(options: SocketConstructorOpts) {
-    super(options);
-  }
 
   override _write(chunk: unknown, encoding: BufferEncoding, written: Written): void {
     this.#written = written; // a stream writes once at a time, so that one function serves all writes

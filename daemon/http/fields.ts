@@ -81,7 +81,7 @@ function classifyPrefix(lower: string): FieldClass {
 }
 
 /** The first value of a field, or undefined. `lowerName` is lower-case; names compare without case (RFC 9110 §5.1). */
-export function fieldValue(fields: readonly string[], lowerName: string): string | undefined {
+function fieldValue(fields: readonly string[], lowerName: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
     if (name.length === lowerName.length && name.toLowerCase() === lowerName) return fields[i + 1];

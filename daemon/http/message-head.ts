@@ -66,7 +66,7 @@ const TARGET = /^[\x21-\x22\x24-\x5b\x5d-\x7e]+$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 const NO_OPTIONS: readonly string[] = [];
 /** Digits beyond which a length could lose precision as a double (2^53 has 16). */
-const MAX_LENGTH_DIGITS = 15;
+export const MAX_LENGTH_DIGITS = 15;
 
 /** Each field of a head is looked for among them, so that many of both would cost their product. */
 const MAX_CONNECTION_OPTIONS = 100;

@@ -4,6 +4,7 @@ import {
   type FoundMessage,
   type Framing,
   keepAliveTimeout,
+  MAX_LENGTH_DIGITS,
   NO_BODY,
   parseRequestHead,
   parseResponseHead,
@@ -26,8 +27,6 @@ const TAB = 0x09;
 const COLON = 0x3a;
 const ZERO = 0x30;
 const TO_LOWER = 0x20;
-/** As message-head.ts: beyond that a length could lose precision. */
-const MAX_LENGTH_DIGITS = 15;
 
 const NAME_BYTES = tableOf("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 const VALUE_BYTES = tableWhere((byte) => byte === TAB || (byte >= SP && byte !== 0x7f));

@@ -77,10 +77,6 @@ export class Http1Exchange implements Exchange {
     return this.#answered;
   }
 
-  get answerEnded(): boolean {
-    return this.#answerEnded;
-  }
-
   /**
    * Takes bytes that arrived; gives the offset after this message. `lent`: they are overwritten afterwards. Throws ProxyError
    * on malformed chunks.

@@ -156,18 +156,11 @@ for path in ('/one', '/two'):
           await agent.close();
         }
       `);
-      assert.deepEqual(
-        out
-          .trim()
-          .split('\n')
-          .map(seen)
-          .map(({ url, length }) => [url, length]),
-        [
-          ['/env', 6],
-          ['/asked', 6],
-          ['/tunnel', 6],
-        ],
-      );
+      assert.deepEqual(urlsAndLengths(out), [
+        ['/env', 6],
+        ['/asked', 6],
+        ['/tunnel', 6],
+      ]);
     });
 
     test('http.Agent with proxyEnv, keeping its connection', async () => {
@@ -184,18 +177,11 @@ for path in ('/one', '/two'):
         }
         agent.destroy();
       `);
-      assert.deepEqual(
-        out
-          .trim()
-          .split('\n')
-          .map(seen)
-          .map(({ url, length }) => [url, length]),
-        [
-          ['/1', 4],
-          ['/chunked', 4],
-          ['/3', 4],
-        ],
-      );
+      assert.deepEqual(urlsAndLengths(out), [
+        ['/1', 4],
+        ['/chunked', 4],
+        ['/3', 4],
+      ]);
     });
 
     test('WebSocket', async () => {
@@ -209,3 +195,12 @@ for path in ('/one', '/two'):
     });
   });
 });
+
+/** What was asked for and how long its body was, a line each. */
+function urlsAndLengths(lines: string): unknown[] {
+  return lines
+    .trim()
+    .split('\n')
+    .map(seen)
+    .map(({ url, length }) => [url, length]);
+}
