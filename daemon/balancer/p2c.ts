@@ -43,7 +43,11 @@ export function pickTwoChoices<Member extends Balanced>(
 ): Member | undefined {
   const from = excluded === undefined || excluded.size === 0 ? members : members.filter((m) => !excluded.has(m));
   const size = from.length;
-  if (size < 2) return from[0];
+  if (size < 2) {
+    const only = from[0];
+    if (only?.out === true && !only.takeProbe(now)) onPanic();
+    return only;
+  }
   let chosen: Member | undefined;
   for (let effort = 0; effort < rule.maxEffort; effort += 1) {
     const first = Math.floor(random() * size);
