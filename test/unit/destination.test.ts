@@ -11,6 +11,7 @@ import { DEFAULT_POLICY } from '../../daemon/router/route-policy.ts';
 interface TestHop {
   readonly ip: string;
   out: boolean;
+  warmedAt: number | undefined;
 }
 
 const endpoint = (ip: string, far = false): Endpoint => ({
@@ -28,6 +29,9 @@ class TestDestination {
   readonly hops = new Map<string, TestHop>();
   readonly destination: Destination;
   panics = 0;
+  now = 0;
+  /** Which daemon all pods are behind. */
+  gateway = '10.0.0.1';
   #version = 1;
   #endpoints: readonly Endpoint[];
 
@@ -41,7 +45,13 @@ class TestDestination {
     const version = () => this.#version;
     const transform: Transform = {
       version: 0,
-      apply: (set) => set.filter((one) => !drop.includes(one.endpoint.ip)),
+      apply: (set) =>
+        set
+          .filter((one) => !drop.includes(one.endpoint.ip))
+          .map(({ endpoint }) => ({
+            endpoint,
+            path: { kind: 'gateway', ip: this.gateway, port: 4141, nodeName: 'node-2' },
+          })),
     };
     this.destination = new Destination({
       binding: {
@@ -62,6 +72,11 @@ class TestDestination {
           out: false,
           outstanding: 0,
           load: () => 1,
+          warmedAt: undefined as number | undefined,
+          warmUp: (now: number) => {
+            hop.warmedAt = now;
+          },
+          warmth: () => 1,
           takeProbe: () => false,
         };
         hops.set(ip, hop);
@@ -71,7 +86,7 @@ class TestDestination {
       onPanic: () => {
         this.panics += 1;
       },
-      now: () => 0,
+      now: () => this.now,
       random: Math.random,
     });
   }
@@ -133,6 +148,25 @@ test('an endpoint that becomes near keeps its hop', () => {
   world.endpoints = [endpoint('far-1')];
   assert.equal(world.picked(), 'far-1');
   assert.equal(world.hops.get('far-1'), before);
+});
+
+test('a pod that appears while others serve starts slowly; the first ones, and one whose daemon is another, do not', () => {
+  const world = new TestDestination([endpoint('a'), endpoint('b')]);
+  const warmed = () => [...world.hops].map(([ip, { warmedAt }]) => `${ip} ${warmedAt ?? 'no'}`).join(', ');
+  world.picked();
+  assert.equal(warmed(), 'a no, b no');
+  world.now = 5;
+  world.endpoints = [endpoint('a'), endpoint('c')];
+  world.picked();
+  assert.equal(warmed(), 'a no, b no, c 5');
+  world.now = 6;
+  world.gateway = '10.0.0.2';
+  world.endpoints = [endpoint('a'), endpoint('c')];
+  world.picked();
+  assert.equal(warmed(), 'a no, b no, c no', 'the hops are new, and the pods are not');
+  world.endpoints = [endpoint('d')];
+  world.picked();
+  assert.equal(world.hops.get('d')?.warmedAt, undefined, 'nobody else serves');
 });
 
 test('a name without endpoints says what confines it', () => {
