@@ -79,7 +79,7 @@ class Daemon implements RunningDaemon {
   constructor(options: DaemonOptions) {
     const { config, environment, workers: count, log } = options;
     const limitTables = makeLimitTables(options);
-    const state = new ClusterState();
+    const state = new ClusterState(environment.nodeName);
     this.#options = options;
     this.#workers = new Workers({
       config,

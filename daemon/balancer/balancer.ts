@@ -35,7 +35,7 @@ export function makeBalancer<Member extends Balanced>(config: BalancerConfig): B
   const { kind, maxEffort } = config;
   if (kind === 'roundRobin') {
     const turns = new RoundRobin();
-    return ({ members, now, onPanic, excluded }) => turns.pick(members, now, onPanic, excluded);
+    return ({ members, now, random, onPanic, excluded }) => turns.pick(members, now, random, onPanic, excluded);
   }
   const rule = { maxEffort, better: kind === 'p2c' ? byOutstanding : byLoad };
   return ({ members, now, random, onPanic, excluded }) => pickTwoChoices(members, now, random, onPanic, excluded, rule);

@@ -1,5 +1,6 @@
 import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
 import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
+import { SLOW_START_MS, warmthAt } from './slow-start.ts';
 
 /** A request under way counts at least this, so that one that hangs shows. */
 const LEAST_MS = 1;
@@ -21,6 +22,7 @@ export class EndpointLoad {
   readonly accrual: FailureAccrual;
   readonly #latency: LatencyAverage;
   #proven = false;
+  #warmingSince = Number.NEGATIVE_INFINITY;
   /** Requests under way. */
   outstanding = 0;
 
@@ -37,6 +39,17 @@ export class EndpointLoad {
   load(now: number): number {
     if (!this.#proven) return this.outstanding === 0 ? 0 : UNPROVEN + this.outstanding;
     return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now)) * (this.outstanding + 1);
+  }
+
+  /** It appeared at `now` while others served: its share is to grow. */
+  warmUp(now: number): void {
+    this.#warmingSince = now;
+  }
+
+  /** The part of its share that it gets at `now`, up to 1. */
+  warmth(now: number): number {
+    const ageMs = now - this.#warmingSince;
+    return ageMs >= SLOW_START_MS ? 1 : warmthAt(ageMs);
   }
 
   begin(): void {

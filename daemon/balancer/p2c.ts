@@ -4,6 +4,8 @@ export interface Balanced {
   readonly outstanding: number;
   /** Expected cost of one more request. */
   load(now: number): number;
+  /** The part of its share that it gets: less than 1 while it is new (slow-start.ts). */
+  warmth(now: number): number;
   /** Whether it is out for its failures. */
   readonly out: boolean;
   /** Whether one that is out may get a request now, to see whether it has recovered; asks for it at most once. */
@@ -43,7 +45,11 @@ export function pickTwoChoices<Member extends Balanced>(
 ): Member | undefined {
   const from = excluded === undefined || excluded.size === 0 ? members : members.filter((m) => !excluded.has(m));
   const size = from.length;
-  if (size < 2) return from[0];
+  if (size < 2) {
+    const only = from[0];
+    if (only?.out === true && !only.takeProbe(now)) onPanic();
+    return only;
+  }
   let chosen: Member | undefined;
   for (let effort = 0; effort < rule.maxEffort; effort += 1) {
     const first = Math.floor(random() * size);
@@ -52,11 +58,20 @@ export function pickTwoChoices<Member extends Balanced>(
     const b = from[offset >= first ? offset + 1 : offset] as Member;
     if (a.out && a.takeProbe(now)) return a;
     if (b.out && b.takeProbe(now)) return b;
-    chosen = a.out === b.out ? (rule.better(a, b, now, random) as Member) : a.out ? b : a;
+    chosen =
+      a.out !== b.out ? (a.out ? b : a) : (giveWay(a, b, now, random) ?? (rule.better(a, b, now, random) as Member));
     if (!chosen.out) return chosen;
   }
   onPanic();
   return chosen;
+}
+
+/** The warmer of two, where the other is new and this draw is not of its part; undefined where it is, or neither is new. */
+function giveWay<Member extends Balanced>(a: Member, b: Member, now: number, random: () => number): Member | undefined {
+  const warmthA = a.warmth(now);
+  const warmthB = b.warmth(now);
+  if (warmthA === warmthB || random() * Math.max(warmthA, warmthB) < Math.min(warmthA, warmthB)) return undefined;
+  return warmthA > warmthB ? a : b;
 }
 
 /** The one of two that is likelier to answer sooner (linkerd's `ewma`). */

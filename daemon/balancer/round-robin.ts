@@ -1,6 +1,6 @@
 import type { Balanced } from './p2c.ts';
 
-/** Each in its turn, whatever its load (linkerd's `roundRobin`). Members that are out are passed over, but for a probe that is due. */
+/** Each in its turn, whatever its load (linkerd's `roundRobin`). Members that are out are passed over, but for a probe that is due, and new ones in part. */
 export class RoundRobin {
   #turn = 0;
 
@@ -8,14 +8,21 @@ export class RoundRobin {
   pick<Member extends Balanced>(
     members: readonly Member[],
     now: number,
+    random: () => number,
     onPanic: () => void,
     excluded: ReadonlySet<Member>,
   ): Member | undefined {
     let next: Member | undefined;
+    let panic = true;
     for (let step = 0; step < members.length; step += 1) {
       const at = (this.#turn + step) % members.length;
       const member = members[at] as Member;
       if (excluded.has(member)) continue;
+      if (!member.out && random() >= member.warmth(now)) {
+        if (panic) next = member; // for when all are new
+        panic = false;
+        continue;
+      }
       if (!member.out || member.takeProbe(now)) {
         this.#turn = at + 1;
         return member;
@@ -24,7 +31,7 @@ export class RoundRobin {
     }
     if (next === undefined) return undefined;
     this.#turn = members.indexOf(next) + 1;
-    onPanic();
+    if (panic) onPanic();
     return next;
   }
 }

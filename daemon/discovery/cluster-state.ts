@@ -3,6 +3,7 @@ import type { Node } from '../../lib/kubernetes/node.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
+import type { Place } from './locality.ts';
 import { NodeAddresses } from './node-addresses.ts';
 import { ServiceEntry } from './service-entry.ts';
 
@@ -33,6 +34,7 @@ export type ClusterChange =
  */
 export class ClusterState {
   readonly nodes = new NodeAddresses();
+  readonly #nodeName: string;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
   readonly #owners = new Map<string, AddressOwner>();
@@ -46,6 +48,16 @@ export class ClusterState {
     this.#lastVersion += 1;
     return this.#lastVersion;
   };
+
+  /** `nodeName`: the daemon's own. */
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  /** Where this daemon's callers are. */
+  get place(): Place {
+    return { nodeName: this.#nodeName, zone: this.nodes.zoneOf(this.#nodeName) };
+  }
 
   /** Whether all has been read once, so that what is not there does not exist. */
   get synced(): boolean {
@@ -73,7 +85,7 @@ export class ClusterState {
   set readinessDoubted(doubted: boolean) {
     if (doubted === this.#readinessDoubted) return;
     this.#readinessDoubted = doubted;
-    for (const entry of this.#entries.values()) entry.touch();
+    this.#touchAll();
   }
 
   /** By `namespace/name`. */
@@ -115,7 +127,7 @@ export class ClusterState {
     if (change.kind === 'services') this.applyServices(change.changes);
     else if (change.kind === 'endpoints') this.applyEndpoints(change.changes);
     else if (change.kind === 'pods') this.applyLocalPods(change.changes);
-    else if (change.kind === 'nodes') this.nodes.apply(change.changes);
+    else if (change.kind === 'nodes') this.applyNodes(change.changes);
     else if (change.kind === 'read') this.#unread.delete(change.what);
     else this.readinessDoubted = change.doubted;
   }
@@ -156,6 +168,16 @@ export class ClusterState {
       for (const ip of object.ips) this.#localPods.set(ip, object);
     }
     for (const wake of [...this.#podWaiters]) wake();
+  }
+
+  applyNodes(changes: readonly ObjectChange<Node>[]): void {
+    const { zone } = this.place;
+    this.nodes.apply(changes);
+    if (this.place.zone !== zone) this.#touchAll();
+  }
+
+  #touchAll(): void {
+    for (const entry of this.#entries.values()) entry.touch();
   }
 
   #entry(key: string): ServiceEntry {

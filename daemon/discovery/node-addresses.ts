@@ -3,14 +3,14 @@ import type { Node } from '../../lib/kubernetes/node.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 import { canonicalAddress } from '../http/request-target.ts';
 
-/** Which addresses are nodes', whether or not a daemon runs there. Addresses are asked for in their canonical spelling. */
+/** Where nodes are: which addresses are theirs, whether or not a daemon runs there, and their zones. Addresses are asked for in their canonical spelling. */
 export class NodeAddresses {
   readonly #nodes = new Map<string, Node>();
   #ips: ReadonlySet<string> = new Set();
   #podNetworks = new BlockList();
 
   apply(changes: readonly ObjectChange<Node>[]): void {
-    if (changes.every(({ object, previous }) => sameAddresses(object, previous))) return; // most say that a node lives
+    if (changes.every(({ object, previous }) => samePlace(object, previous))) return; // most say that a node lives
     for (const { key, object } of changes) {
       if (object === undefined) this.#nodes.delete(key);
       else this.#nodes.set(key, object);
@@ -24,6 +24,10 @@ export class NodeAddresses {
     }
   }
 
+  zoneOf(nodeName: string): string | undefined {
+    return this.#nodes.get(nodeName)?.zone;
+  }
+
   has(address: string): boolean {
     return this.#ips.has(address);
   }
@@ -34,8 +38,12 @@ export class NodeAddresses {
   }
 }
 
-function sameAddresses(one: Node | undefined, other: Node | undefined): boolean {
-  return one?.ips.join() === other?.ips.join() && one?.podCIDRs.join() === other?.podCIDRs.join();
+function samePlace(one: Node | undefined, other: Node | undefined): boolean {
+  return (
+    one?.ips.join() === other?.ips.join() &&
+    one?.podCIDRs.join() === other?.podCIDRs.join() &&
+    one?.zone === other?.zone
+  );
 }
 
 function family(address: string): 'ipv4' | 'ipv6' {

@@ -2,6 +2,7 @@ import type { EndpointAddress, EndpointGroup } from '../../lib/kubernetes/endpoi
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { Endpoint } from '../naming/endpoint.ts';
 import { endpointKey } from '../naming/endpoint.ts';
+import { farAddresses, type Place, type Preference } from './locality.ts';
 
 /** Which port of a Service's pods is meant: the one with a name, or a number that no Service port stands for. */
 export type PortChoice =
@@ -62,40 +63,62 @@ export class ServiceEntry {
     this.version = this.#nextVersion();
   }
 
-  /** The addresses that may be sent to now, for one port and, if given, one pod hostname. See readyEndpoints. */
-  endpoints(port: PortChoice, hostname: string | undefined, doubted: boolean): readonly Endpoint[] {
-    return readyEndpoints([...this.#groups.values()].flat(), port, hostname, doubted);
+  /** The addresses that callers at `place` may be sent to now, for one port and, if given, one pod hostname. See readyEndpoints. */
+  endpoints(port: PortChoice, hostname: string | undefined, doubted: boolean, place: Place): readonly Endpoint[] {
+    const groups = [...this.#groups.values()].flat();
+    // Whoever asks for one pod means that pod, wherever it is.
+    if (hostname !== undefined) return readyEndpoints(groups, port, hostname, doubted);
+    const { trafficDistribution, localOnly = false } = this.service ?? {};
+    return readyEndpoints(groups, port, hostname, doubted, { place, trafficDistribution, localOnly });
   }
 }
 
+/** An address with the number that the port in question has there. */
+interface Candidate {
+  readonly address: EndpointAddress;
+  readonly port: number;
+}
+
 /**
- * The endpoints of a port that may be sent to: the ready ones that are not terminating; where there are none, those that
- * terminate but still serve (kube-proxy's rule, KEP-1669); and where readiness is `doubted`, those that are said not to be
- * ready rather than none. One per address and port; of pods with two families, IPv4.
+ * The endpoints of a port that may be sent to: the ready ones; where there are none, those that terminate but still serve
+ * (kube-proxy's rule, KEP-1669); and where readiness is `doubted`, those that are said not to be ready rather than none. One
+ * per address and port; of pods with two families, IPv4. `preference`: which of them are far (locality.ts), and whether only
+ * this node's count; without it all are alike.
  */
 export function readyEndpoints(
   groups: readonly EndpointGroup[],
   port: PortChoice,
   hostname: string | undefined,
   doubted: boolean,
+  preference?: Preference,
 ): readonly Endpoint[] {
-  const ready = new Map<string, Endpoint>();
-  const draining = new Map<string, Endpoint>();
-  const unready = new Map<string, Endpoint>();
+  const ready = new Map<string, Candidate>();
+  const draining = new Map<string, Candidate>();
+  const unready = new Map<string, Candidate>();
   for (const group of groups) {
     const number = portNumber(group, port);
     if (number === undefined) continue;
     for (const address of group.addresses) {
       if (hostname !== undefined && address.hostname !== hostname && address.pod !== hostname) continue;
-      const chosen = tierOf(address, { ready, draining, unready });
-      if (chosen === undefined) continue;
-      const { ip, nodeName, pod, zone } = address;
-      const endpoint = { ip, port: number, nodeName, pod, hostname: address.hostname, zone };
-      chosen.set(endpointKey(endpoint), endpoint);
+      if (preference?.localOnly === true && address.nodeName !== preference.place.nodeName) continue;
+      const candidate = { address, port: number };
+      tierOf(address, { ready, draining, unready })?.set(endpointKey({ ip: address.ip, port: number }), candidate);
     }
   }
   const last = doubted && draining.size === 0 ? unready : draining;
-  return oneFamily([...(ready.size > 0 ? ready : last).values()]);
+  const chosen = oneFamily([...(ready.size > 0 ? ready : last).values()]);
+  const far =
+    ready.size === 0 || preference === undefined
+      ? undefined
+      : farAddresses(addressesOf(chosen), addressesOf(oneFamily([...unready.values()])), preference);
+  return chosen.map(({ address, port }) => {
+    const { ip, nodeName, pod, hostname, zone } = address;
+    return { ip, port, nodeName, pod, hostname, zone, far: far?.has(address) ?? false };
+  });
+}
+
+function addressesOf(candidates: readonly Candidate[]): EndpointAddress[] {
+  return candidates.map(({ address }) => address);
 }
 
 interface Tiers<T> {
@@ -105,7 +128,9 @@ interface Tiers<T> {
 }
 
 function tierOf<T>(address: EndpointAddress, tiers: Tiers<T>): T | undefined {
-  if (!address.terminating) return address.ready ? tiers.ready : tiers.unready;
+  // A pod that terminates is ready only where its Service publishes what is not (publishNotReadyAddresses).
+  if (address.ready) return tiers.ready;
+  if (!address.terminating) return tiers.unready;
   return address.serving ? tiers.draining : undefined;
 }
 
@@ -115,11 +140,9 @@ function portNumber(group: EndpointGroup, choice: PortChoice): number | undefine
 }
 
 /** A pod with an address of each family stands in two slices; counting it twice would give it twice its share. */
-function oneFamily(endpoints: Endpoint[]): Endpoint[] {
-  const v4 = endpoints.filter((endpoint) => !endpoint.ip.includes(':'));
-  if (v4.length === 0 || v4.length === endpoints.length) return endpoints;
-  const pods = new Set(v4.map((endpoint) => endpoint.pod));
-  return endpoints.filter(
-    (endpoint) => !endpoint.ip.includes(':') || endpoint.pod === undefined || !pods.has(endpoint.pod),
-  );
+function oneFamily(candidates: Candidate[]): Candidate[] {
+  const v4 = candidates.filter(({ address }) => !address.ip.includes(':'));
+  if (v4.length === 0 || v4.length === candidates.length) return candidates;
+  const pods = new Set(v4.map(({ address }) => address.pod));
+  return candidates.filter(({ address: { ip, pod } }) => !ip.includes(':') || pod === undefined || !pods.has(pod));
 }

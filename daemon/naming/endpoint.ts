@@ -7,6 +7,8 @@ export interface Endpoint {
   readonly pod: string | undefined;
   readonly hostname: string | undefined;
   readonly zone: string | undefined;
+  /** It gets nothing while a nearer one can take it (discovery/locality.ts). */
+  readonly far?: boolean;
 }
 
 /** A name that was looked up: its endpoints now, and whenever they change. */
@@ -19,6 +21,8 @@ export interface Binding {
   readonly version: number;
   /** The endpoints that may be sent to now; the same array as long as nothing changed. */
   endpoints(): readonly Endpoint[];
+  /** Why there may be none though the Service has some: the end of a sentence. */
+  readonly confinement?: string | undefined;
 }
 
 /** How an endpoint is reached: through the daemon on its node, in process (it is on this node), or straight. */

@@ -67,12 +67,18 @@ class ServiceBinding implements Binding {
     return this.#state.service(this.#entryKey)?.version ?? 0;
   }
 
+  get confinement(): string | undefined {
+    return this.#state.service(this.#entryKey)?.service?.localOnly === true
+      ? 'on this node, and its internalTrafficPolicy is Local'
+      : undefined;
+  }
+
   endpoints(): readonly Endpoint[] {
     const entry = this.#state.service(this.#entryKey);
     const version = entry?.version ?? 0;
     if (version !== this.#seenVersion) {
       this.#seenVersion = version;
-      const all = entry?.endpoints(this.#port, this.#hostname, this.#state.readinessDoubted) ?? [];
+      const all = entry?.endpoints(this.#port, this.#hostname, this.#state.readinessDoubted, this.#state.place) ?? [];
       // A port that the Service does not declare may be its node's, where a pod is on the host's network.
       this.#endpoints = this.#port.kind === 'named' ? all : all.filter(({ ip, port }) => !this.#reserved(ip, port));
     }

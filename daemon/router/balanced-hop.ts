@@ -43,6 +43,14 @@ export abstract class BalancedHop implements Hop {
     return this.endpoint.load(now);
   }
 
+  warmUp(now: number): void {
+    this.endpoint.warmUp(now);
+  }
+
+  warmth(now: number): number {
+    return this.endpoint.warmth(now);
+  }
+
   takeProbe(now: number): boolean {
     const { accrual } = this.endpoint;
     if (!accrual.probeDue(now)) return false;

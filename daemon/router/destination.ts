@@ -1,7 +1,7 @@
 import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
 import { RetryBudget } from '../balancer/retry-budget.ts';
 import { ProxyError } from '../http/proxy-error.ts';
-import { type Binding, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
+import { type Binding, type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
 import type { Hop, Route } from './hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
@@ -34,7 +34,11 @@ export class Destination implements Route {
   #bindingVersion: number | undefined;
   #transformVersion: number | undefined;
   #byKey = new Map<string, Hop>();
-  #hops: readonly Hop[] = [];
+  #pods: ReadonlySet<string> = new Set();
+  #near: readonly Hop[] = [];
+  /** For when no near one is left. */
+  #far: readonly Hop[] = [];
+  #nearFailed = false;
   #count = 0;
   readonly #budget: RetryBudget;
   readonly #balancer: Balancer<Hop>;
@@ -51,9 +55,25 @@ export class Destination implements Route {
     const { binding } = this;
     const { transform, now, random, onPanic } = this.#options;
     if (binding.version !== this.#bindingVersion || transform.version !== this.#transformVersion) this.#refresh();
-    if (this.#hops.length === 0) throw this.#explainEmpty();
-    return this.#balancer({ members: this.#hops, now: now(), random, onPanic, excluded: tried });
+    if (this.#near.length === 0) throw this.#explainEmpty();
+    const at = now();
+    if (this.#far.length === 0)
+      return this.#balancer({ members: this.#near, now: at, random, onPanic, excluded: tried });
+    this.#nearFailed = false;
+    const near = this.#balancer({
+      members: this.#near,
+      now: at,
+      random,
+      onPanic: this.#onNearFailed,
+      excluded: tried,
+    });
+    if (near !== undefined && !this.#nearFailed) return near;
+    return this.#balancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
   }
+
+  readonly #onNearFailed = (): void => {
+    this.#nearFailed = true;
+  };
 
   requested(): void {
     this.#budget.deposit(this.#options.now());
@@ -64,27 +84,47 @@ export class Destination implements Route {
   }
 
   #refresh(): void {
-    const { transform, makeHop } = this.#options;
+    const { transform, makeHop, now } = this.#options;
     this.#bindingVersion = this.binding.version;
     this.#transformVersion = transform.version;
     const endpoints = this.binding.endpoints();
     const routed = transform.apply(endpoints.map((endpoint) => ({ endpoint, path: UNROUTED })));
+    const pods = new Set(endpoints.map(podKey));
+    // The first pods of a name have nobody who could serve meanwhile. One that only changes its path is not new.
+    const slowStart = [...pods].some((pod) => this.#pods.has(pod));
     const byKey = new Map<string, Hop>();
+    const near: Hop[] = [];
+    const far: Hop[] = [];
     for (const one of routed) {
-      const key = `${endpointKey(one.endpoint)} ${one.endpoint.pod ?? ''} ${pathKey(one.path)}`;
-      byKey.set(key, this.#byKey.get(key) ?? makeHop(one));
+      const pod = podKey(one.endpoint);
+      const key = `${pod} ${pathKey(one.path)}`;
+      const hop = this.#byKey.get(key) ?? makeHop(one);
+      if (byKey.has(key)) continue;
+      byKey.set(key, hop);
+      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now());
+      (one.endpoint.far === true ? far : near).push(hop);
     }
     this.#byKey = byKey;
-    this.#hops = [...byKey.values()];
+    this.#pods = pods;
+    // The near ones may all be on nodes without a daemon.
+    this.#near = near.length > 0 ? near : far;
+    this.#far = near.length > 0 ? far : [];
     this.#count = endpoints.length;
   }
 
   #explainEmpty(): ProxyError {
     if (this.#count > 0) return this.#options.allDropped(this.#count);
-    const { namespace, service } = this.binding;
+    const { namespace, service, confinement } = this.binding;
     const of = namespace === '' ? `"${service}"` : `Service "${service}" in namespace "${namespace}"`;
-    return new ProxyError('no_endpoints', `${of} has no ready endpoints`);
+    return new ProxyError(
+      'no_endpoints',
+      `${of} has no ready endpoints${confinement === undefined ? '' : ` ${confinement}`}`,
+    );
   }
+}
+
+function podKey(endpoint: Endpoint): string {
+  return `${endpointKey(endpoint)} ${endpoint.pod ?? ''}`;
 }
 
 function pathKey(path: Path): string {

@@ -13,7 +13,7 @@ import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { ToldIdentity } from './told-identity.ts';
 
 const { config, environment, place, logLevel } = workerData as WorkerStart;
-const state = new ClusterState();
+const state = new ClusterState(environment.nodeName);
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
 const registry = new MetricsRegistry();
 const dataPath = new DataPath({

@@ -7,6 +7,9 @@ export interface EndpointAddress {
   readonly pod: string | undefined;
   readonly hostname: string | undefined;
   readonly zone: string | undefined;
+  /** The zones and the nodes whose callers it is meant for (`hints`); undefined where nothing is said. */
+  readonly forZones: readonly string[] | undefined;
+  readonly forNodes: readonly string[] | undefined;
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
@@ -48,6 +51,8 @@ interface ApiTargetRef {
   readonly name?: string;
 }
 
+type ApiHints = readonly { readonly name: string }[] | null;
+
 interface ApiSlice extends KubernetesObject {
   readonly addressType?: string;
   readonly ports?: readonly ApiPort[] | null;
@@ -62,6 +67,7 @@ interface ApiSlice extends KubernetesObject {
         readonly nodeName?: string | null;
         readonly hostname?: string | null;
         readonly zone?: string | null;
+        readonly hints?: { readonly forZones?: ApiHints; readonly forNodes?: ApiHints } | null;
         readonly targetRef?: ApiTargetRef | null;
       }[]
     | null;
@@ -101,6 +107,8 @@ export function trimEndpointSlice(object: KubernetesObject): PublishedGroups | u
       pod: podName(endpoint.targetRef),
       hostname: endpoint.hostname ?? undefined,
       zone: endpoint.zone ?? undefined,
+      forZones: hinted(endpoint.hints?.forZones),
+      forNodes: hinted(endpoint.hints?.forNodes),
       ready,
       serving: conditions?.serving ?? ready,
       terminating: conditions?.terminating ?? false,
@@ -134,10 +142,16 @@ function endpointsAddress(address: ApiEndpointsAddress, ready: boolean): Endpoin
     pod: podName(address.targetRef),
     hostname: address.hostname === '' ? undefined : address.hostname,
     zone: undefined,
+    forZones: undefined,
+    forNodes: undefined,
     ready,
     serving: ready,
     terminating: false,
   };
+}
+
+function hinted(hints: ApiHints | undefined): string[] | undefined {
+  return hints == null || hints.length === 0 ? undefined : hints.map(({ name }) => name);
 }
 
 function podName(ref: ApiTargetRef | null | undefined): string | undefined {

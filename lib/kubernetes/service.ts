@@ -21,6 +21,10 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   readonly publishNotReadyAddresses: boolean;
   readonly headless: boolean;
+  /** Which endpoints callers prefer: `PreferClose`, `PreferSameZone`, `PreferSameNode`, or one that nobody knows yet. */
+  readonly trafficDistribution: string | undefined;
+  /** `internalTrafficPolicy: Local`: callers reach the pods of their own node and no others. Never of a headless Service. */
+  readonly localOnly: boolean;
 }
 
 interface ApiService extends KubernetesObject {
@@ -30,6 +34,8 @@ interface ApiService extends KubernetesObject {
     readonly clusterIPs?: readonly string[] | null;
     readonly externalName?: string;
     readonly publishNotReadyAddresses?: boolean;
+    readonly trafficDistribution?: string | null;
+    readonly internalTrafficPolicy?: string;
     readonly ports?:
       | readonly {
           readonly name?: string;
@@ -47,6 +53,7 @@ export function trimService(object: KubernetesObject): Service {
   const { metadata, spec = {} } = object as ApiService;
   const type = spec.type ?? 'ClusterIP';
   const clusterIPs = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
+  const headless = clusterIPs.includes('None');
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
@@ -62,6 +69,8 @@ export function trimService(object: KubernetesObject): Service {
         appProtocol: appProtocol ?? undefined,
       })),
     publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
-    headless: clusterIPs.includes('None'),
+    headless,
+    trafficDistribution: spec.trafficDistribution ?? undefined,
+    localOnly: spec.internalTrafficPolicy === 'Local' && !headless,
   };
 }

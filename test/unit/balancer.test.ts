@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
 import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
@@ -37,6 +38,9 @@ class SimulatedPod implements Balanced {
   }
   load(now: number): number {
     return this.load_.load(now);
+  }
+  warmth(now: number): number {
+    return this.load_.warmth(now);
   }
   takeProbe(now: number): boolean {
     const due = this.load_.accrual.probeDue(now);
@@ -76,6 +80,7 @@ describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
     outstanding: 0,
     load: () => load,
+    warmth: () => 1,
     out,
     takeProbe: () => probe,
     picked: 0,
@@ -234,6 +239,53 @@ describe('ten pods on a virtual clock', () => {
     const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 0.3 : 0.9, random));
     simulate(pods, { rps: 500, fromMs: 0, toMs: 120_000, random });
     for (const { served } of pods) assert.ok(Math.abs(served / 60_000 - 0.1) < 0.015, `${pods.map((p) => p.served)}`);
+  });
+
+  test('a new one gets a tenth of its share, which grows to the whole within half a minute', () => {
+    const random = seeded(6);
+    const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
+    simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
+    const added = new SimulatedPod(20, random);
+    added.load_.warmUp(10_000);
+    const all = [...pods, added];
+    const share = (fromMs: number, toMs: number) => {
+      added.served = 0;
+      simulate(all, { rps: 500, fromMs, toMs, random });
+      return added.served / ((toMs - fromMs) / 2);
+    };
+    const shares = [share(10_000, 13_000), share(13_000, 22_000), share(22_000, 28_000), share(40_000, 70_000)];
+    const wanted = [0.01, 0.025, 0.05, 0.1];
+    for (const [i, one] of shares.entries()) {
+      assert.ok(Math.abs(one - (wanted[i] as number)) < (wanted[i] as number) * 0.3, `shares ${shares}`);
+    }
+  });
+
+  test('new ones alone serve all, and in turn a new one is passed over in part', () => {
+    const random = seeded(7);
+    const fresh = () => {
+      const pod = new SimulatedPod(20, random);
+      pod.load_.warmUp(0);
+      return pod;
+    };
+    const alike = [fresh(), fresh()];
+    simulate(alike, { rps: 500, fromMs: 0, toMs: 20_000, random });
+    for (const { served } of alike) assert.ok(served > 4_500, String(served));
+    const turns = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'roundRobin' });
+    const inTurn = (members: readonly SimulatedPod[]) => {
+      const onPanic = () => assert.fail('nobody is out');
+      for (const one of members) one.served = 0;
+      for (let i = 0; i < 3_000; i += 1) {
+        const pod = turns({ members, now: 3_000, random, onPanic, excluded: new Set() });
+        if (pod !== undefined) pod.served += 1;
+      }
+      return members.map(({ served }) => served);
+    };
+    const [, , added = 0] = inTurn([new SimulatedPod(20, random), new SimulatedPod(20, random), fresh()]);
+    assert.ok(added > 80 && added < 220, String(added)); // a tenth of two parts and a tenth: 143
+    assert.equal(
+      inTurn([fresh(), fresh()]).reduce((sum, one) => sum + one, 0),
+      3_000,
+    );
   });
 
   test('one that fails at once is out after seven, and is back when it recovers', () => {

@@ -7,7 +7,7 @@ import { trimService } from '../../lib/kubernetes/service.ts';
 
 test('after an outage of the API server a Service that is said to have no ready pod keeps those it has', () => {
   const metadata = { namespace: 'shop', name: 'world' };
-  const state = new ClusterState();
+  const state = new ClusterState('node-1');
   const namer = new KubernetesNamer(state, 'cluster.local', () => false);
   const service = trimService({ metadata, spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] } } as never);
   state.applyServices([{ key: 'shop/world', object: service, previous: undefined }]);
@@ -34,7 +34,7 @@ test('after an outage of the API server a Service that is said to have no ready 
 
 test("a node's own ports are reached by no name: neither by a Service's address nor by an undeclared port of it", () => {
   const metadata = { namespace: 'shop', name: 'exporter' };
-  const state = new ClusterState();
+  const state = new ClusterState('node-1');
   const namer = new KubernetesNamer(
     state,
     'cluster.local',

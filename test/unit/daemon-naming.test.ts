@@ -95,6 +95,8 @@ describe('endpoints of a Service', () => {
     pod: `pod-${ip}`,
     hostname: undefined,
     zone: undefined,
+    forZones: undefined,
+    forNodes: undefined,
     ready: true,
     serving: true,
     terminating: false,
@@ -116,6 +118,8 @@ describe('endpoints of a Service', () => {
     assert.deepEqual(ips([unready, draining], true), ['10.0.0.2']);
     assert.deepEqual(ips([unready, gone], true), ['10.0.0.4']);
     assert.deepEqual(ips([address('10.0.0.1'), unready], true), ['10.0.0.1']);
+    const published = address('10.0.0.5', { ready: true, serving: false, terminating: true });
+    assert.deepEqual(ips([published, draining]), ['10.0.0.5'], 'publishNotReadyAddresses');
   });
 
   test('a pod with an address of each family counts once', () => {

@@ -31,7 +31,15 @@ test('endpoints: a slice and an Endpoints object of the same pods give the same'
     ],
   } as never);
   assert.deepEqual(fromSlice, fromEndpoints);
-  const unready = { ready: false, serving: false, terminating: false, hostname: undefined, zone: undefined };
+  const unready = {
+    ready: false,
+    serving: false,
+    terminating: false,
+    hostname: undefined,
+    zone: undefined,
+    forZones: undefined,
+    forNodes: undefined,
+  };
   assert.deepEqual(fromSlice, {
     namespace: 'shop',
     service: 'world',
@@ -67,6 +75,19 @@ for (const [conditions, expected] of CONDITIONS) {
     assert.deepEqual({ ready, serving, terminating }, expected);
   });
 }
+
+test('endpoints: hints of a slice', () => {
+  const endpoints = [
+    {
+      addresses: ['10.0.1.1'],
+      hints: { forZones: [{ name: 'a' }], forNodes: [{ name: 'node-1' }, { name: 'node-2' }] },
+    },
+    { addresses: ['10.0.1.2'], hints: { forZones: [] } },
+  ];
+  const [one, two] = trimEndpointSlice({ ...SLICE, endpoints } as never)?.groups[0]?.addresses ?? [];
+  assert.deepEqual([one?.forZones, one?.forNodes], [['a'], ['node-1', 'node-2']]);
+  assert.deepEqual([two?.forZones, two?.forNodes], [undefined, undefined]);
+});
 
 test('endpoints: a slice of host names, or of no Service, publishes nothing', () => {
   assert.equal(trimEndpointSlice({ ...SLICE, addressType: 'FQDN' } as never), undefined);

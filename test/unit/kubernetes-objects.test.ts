@@ -17,6 +17,8 @@ test('service: what the API leaves out has its defaults', () => {
     ports: [{ name: '', port: 80, targetPort: 80, appProtocol: undefined }],
     publishNotReadyAddresses: false,
     headless: false,
+    trafficDistribution: undefined,
+    localOnly: false,
   });
 });
 

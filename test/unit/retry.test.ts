@@ -84,6 +84,7 @@ describe('balancers', () => {
     outstanding: 0,
     load: () => 1,
     out: false,
+    warmth: () => 1,
     takeProbe: () => false,
     ...over,
   });
