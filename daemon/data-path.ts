@@ -11,6 +11,7 @@ import type { IdentitySource } from './identity/identity.ts';
 import { Listener } from './listener/listener.ts';
 import { PeerTransport } from './peer-transport.ts';
 import { Admission } from './policy/admission.ts';
+import { CallerTurns } from './policy/caller-turns.ts';
 import { LagGuard } from './policy/lag-guard.ts';
 import { OwnAddresses } from './policy/own-addresses.ts';
 import { RouterFactory } from './router-factory.ts';
@@ -62,12 +63,14 @@ export class DataPath {
   readonly #routers: RouterFactory;
   readonly #listeners: Listener[] = [];
   readonly #lagGuard: LagGuard;
+  readonly #turns: CallerTurns;
 
   constructor(options: DataPathOptions) {
     const { config, environment, place, registry, log, now } = options;
     this.#options = options;
     this.#metrics = new DaemonMetrics(registry);
     this.#lagGuard = new LagGuard(now);
+    this.#turns = new CallerTurns(now, setImmediate);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
     this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));
     this.#peers = new PeerTransport({ ...options, metrics: registry });
@@ -140,6 +143,7 @@ export class DataPath {
         lagging: () => this.#lagGuard.lagging,
         now,
       }),
+      turns: this.#turns,
       refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
       onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
       tls: router.role === 'incoming' ? this.#peers.tls(router.tls) : undefined,

@@ -77,6 +77,11 @@ export class Http1Exchange implements Exchange {
     return this.#answered;
   }
 
+  /** Whether nobody waits for an answer any more. */
+  get over(): boolean {
+    return this.#answerEnded;
+  }
+
   /**
    * Takes bytes that arrived; gives the offset after this message. `lent`: they are overwritten afterwards. Throws ProxyError
    * on malformed chunks.

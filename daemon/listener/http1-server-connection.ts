@@ -4,6 +4,7 @@ import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, type ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
+import type { CallerTurns, WaitingRequest } from '../policy/caller-turns.ts';
 import { CallerReads } from './caller-reads.ts';
 import { ClosingTimer } from './closing-timer.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
@@ -19,6 +20,8 @@ const LF = 0x0a;
 export interface ConnectionHost {
   readonly handle: ExchangeHandler;
   readonly draining: boolean;
+  /** Undefined: every request begins when it has been read. */
+  readonly turns?: CallerTurns | undefined;
   now(): number;
   /** Whether a further request is taken, and if not why. Each that is taken is released once. */
   admit(caller: Caller): ProxyError | undefined;
@@ -30,7 +33,7 @@ export interface ConnectionHost {
 }
 
 /** One accepted HTTP/1 connection: reads requests one at a time, in order; pipelined ones wait unread (RFC 9112 §9.3.2). */
-export class Http1ServerConnection implements ExchangeConnection {
+export class Http1ServerConnection implements ExchangeConnection, WaitingRequest {
   readonly socket: Socket;
   readonly caller: Caller;
   readonly #host: ConnectionHost;
@@ -257,13 +260,25 @@ export class Http1ServerConnection implements ExchangeConnection {
     this.#exchange = exchange;
     const refusal = this.#host.admit(this.caller);
     this.#admitted = refusal === undefined;
+    const { turns } = this.#host;
+    if (refusal !== undefined || turns === undefined || turns.atOnce(exchange.startedAt)) this.begin(refusal);
+    else turns.wait(this.caller.address, this);
+    return read.bodyOffset;
+  }
+
+  get waitingSince(): number | undefined {
+    const exchange = this.#exchange;
+    return exchange === undefined || exchange.over ? undefined : exchange.startedAt;
+  }
+
+  begin(refusal: ProxyError | undefined): void {
+    const exchange = this.#exchange as Http1Exchange;
     if (refusal === undefined) {
       this.#host.handle(exchange);
     } else {
       this.#host.onRefused(refusal);
       exchange.fail(refusal, this.#host.refusalLines(refusal));
     }
-    return read.bodyOffset;
   }
 
   #letGo(): void {

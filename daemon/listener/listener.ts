@@ -3,6 +3,7 @@ import type { Log } from '../../lib/log.ts';
 import type { Caller, ExchangeHandler } from '../http/exchange.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 import type { Admission } from '../policy/admission.ts';
+import type { CallerTurns } from '../policy/caller-turns.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
 import { TlsFront, type TlsFrontOptions } from './tls-front.ts';
 
@@ -18,6 +19,8 @@ export interface ListenerOptions {
   readonly reusePort: boolean;
   readonly handle: ExchangeHandler;
   readonly admission: Admission;
+  /** Of this event loop, whichever listener a request comes to. */
+  readonly turns?: CallerTurns | undefined;
   /** Field lines that an answer to a request that is not admitted gets. */
   readonly refusalLines: (error: ProxyError) => string;
   readonly onRefused: (error: ProxyError) => void;
@@ -31,6 +34,7 @@ export interface ListenerOptions {
 export class Listener implements ConnectionHost {
   readonly handle: ExchangeHandler;
   readonly now: () => number;
+  readonly turns: CallerTurns | undefined;
   readonly #options: ListenerOptions;
   readonly #server: Server;
   readonly #tls: TlsFront | undefined;
@@ -44,6 +48,7 @@ export class Listener implements ConnectionHost {
     this.#options = options;
     this.handle = options.handle;
     this.now = options.now;
+    this.turns = options.turns;
     const { tls } = options;
     const front = tls === undefined ? undefined : new TlsFront(tls, (socket, node) => this.#accept(socket, node));
     this.#tls = front;

@@ -34,9 +34,11 @@ export async function startDaemon(
     /** Further names, and the ports that they stand for. */
     readonly names?: Readonly<Record<string, readonly number[]>>;
     readonly nodeArgs?: readonly string[];
+    /** Further keys of the router (flow style YAML). */
+    readonly routerKeys?: string;
   },
 ): Promise<number> {
-  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU } = place;
+  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU, routerKeys = '' } = place;
   const own = join(place.dir, `daemon-${port}`);
   mkdirSync(join(own, 'disco'), { recursive: true });
   for (const [name, ports] of Object.entries({ web: [webPort], ...place.names })) {
@@ -47,7 +49,7 @@ export async function startDaemon(
     config,
     `${workers === undefined ? '' : `workers: ${workers}\n`}admin: {port: ${adminPort}}
 namers: [{kind: io.l5d.fs, rootDir: ${own}/disco}]
-routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}]}]
+routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}], ${routerKeys}}]
 `,
   );
   const env = { NODE_NAME: `node-${port}` };

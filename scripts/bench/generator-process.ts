@@ -7,7 +7,7 @@ import { openSlowClients } from './slow-clients.ts';
 const OPEN = { openIdle, hold, openSlow: openSlowClients } as const;
 
 async function carryOut(order: Order): Promise<Report> {
-  if (order.kind === 'load') return { result: await runLoad(order.port, order.case, order.seconds) };
+  if (order.kind === 'load') return { result: await runLoad(order.port, order.case, order.seconds, order.sender) };
   if (order.kind === 'download') await download(order.port, order.bytes, order.framing);
   else if (order.kind === 'upload') await upload(order.port, order.bytes, order.framing);
   else await OPEN[order.kind](order.port, order.count);

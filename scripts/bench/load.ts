@@ -7,19 +7,37 @@ import { quantile } from './statistics.ts';
 export interface LoadResult {
   readonly requests: number;
   readonly failures: number;
+  /** Answered 503, where that is no failure. */
+  readonly refused: number;
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n');
+const LENGTH = /\r\ncontent-length: *(\d+)/i;
 const READ_BYTES = 64 * 1024;
 /** A connection that gives no answer for so long after the end of a run has failed. */
 const PATIENCE_MS = 5_000;
 
+/** Who sends a load. */
+export interface Sender {
+  /** Addresses of this machine that connections come from, in turns. */
+  readonly from: readonly string[];
+  /** Whether an answer of 503 is no failure; the next request follows at once, whatever Retry-After says. */
+  readonly mayBeRefused: boolean;
+}
+
+const ANYBODY: Sender = { from: ['127.0.0.1'], mayBeRefused: false };
+
 /** Runs one case against a port of 127.0.0.1, or several in turns; resolves when the time is over and the last answers are in. */
-export async function runLoad(port: number | readonly number[], one: Case, seconds: number): Promise<LoadResult> {
-  const load = new Load([port].flat(), one, seconds);
+export async function runLoad(
+  port: number | readonly number[],
+  one: Case,
+  seconds: number,
+  sender = ANYBODY,
+): Promise<LoadResult> {
+  const load = new Load([port].flat(), one, seconds, sender);
   const startedAt = performance.now();
   if (one.mode.kind === 'paced') await load.pace(one.mode.perSecond);
   else await load.runClosed(one.mode.kind === 'close');
@@ -27,6 +45,7 @@ export async function runLoad(port: number | readonly number[], one: Case, secon
   return {
     requests: ascending.length,
     failures: load.failures,
+    refused: load.refused,
     seconds: (performance.now() - startedAt) / 1_000,
     p50Ms: quantile(ascending, 0.5),
     p99Ms: quantile(ascending, 0.99),
@@ -37,6 +56,8 @@ export async function runLoad(port: number | readonly number[], one: Case, secon
 class Load {
   readonly latenciesMs: number[] = [];
   failures = 0;
+  refused = 0;
+  readonly #sender: Sender;
   readonly #ports: readonly number[];
   #connections = 0;
   readonly #case: Case;
@@ -45,7 +66,8 @@ class Load {
   readonly #seconds: number;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
 
-  constructor(ports: readonly number[], one: Case, seconds: number) {
+  constructor(ports: readonly number[], one: Case, seconds: number, sender: Sender) {
+    this.#sender = sender;
     this.#ports = ports;
     this.#case = one;
     this.#request = Buffer.from(one.request, 'latin1');
@@ -108,11 +130,14 @@ class Load {
   }
 
   #connect(onAnswer: () => void): Connection {
-    const { answerBytes } = this.#case;
+    const { from, mayBeRefused } = this.#sender;
     this.#connections += 1;
     const port = this.#ports[this.#connections % this.#ports.length] as number;
-    return new Connection(port, this.#buffer, answerBytes, (latencyMs) => {
-      this.latenciesMs.push(latencyMs);
+    const localAddress = from[this.#connections % from.length] as string;
+    const expected = { answerBytes: this.#case.answerBytes, mayBeRefused };
+    return new Connection({ port, localAddress }, this.#buffer, expected, (latencyMs) => {
+      if (latencyMs === undefined) this.refused += 1;
+      else this.latenciesMs.push(latencyMs);
       onAnswer();
     });
   }
@@ -125,18 +150,30 @@ class Load {
   }
 }
 
+interface Expected {
+  readonly answerBytes: number;
+  readonly mayBeRefused: boolean;
+}
+
 /** Counts an answer's bytes; only its status and where its head ends are looked at. */
 class Connection {
   readonly socket: Socket;
-  readonly #answerBytes: number;
-  readonly #onAnswer: (latencyMs: number) => void;
+  readonly #expected: Expected;
+  readonly #onAnswer: (latencyMs: number | undefined) => void;
   #sentAt = 0;
+  #refused = false;
   #head: Buffer | undefined;
   /** Bytes of the body still to come; -1 before the end of the head, -2 while nothing was asked. */
   #missing = -2;
 
-  constructor(port: number, buffer: Buffer, answerBytes: number, onAnswer: (latencyMs: number) => void) {
-    this.#answerBytes = answerBytes;
+  /** `onAnswer` is called without a latency where the request was refused. */
+  constructor(
+    way: { readonly port: number; readonly localAddress: string },
+    buffer: Buffer,
+    expected: Expected,
+    onAnswer: (latencyMs: number | undefined) => void,
+  ) {
+    this.#expected = expected;
     this.#onAnswer = onAnswer;
     const onread: OnReadOpts = {
       buffer,
@@ -145,7 +182,7 @@ class Connection {
         return true;
       },
     };
-    this.socket = connect({ host: '127.0.0.1', port, noDelay: true, onread });
+    this.socket = connect({ host: '127.0.0.1', ...way, noDelay: true, onread });
     this.socket.on('error', () => {}); // 'close' follows
   }
 
@@ -164,7 +201,7 @@ class Connection {
     else this.#missing -= bytes.length;
     if (this.#missing !== 0) return;
     this.#missing = -2;
-    this.#onAnswer(performance.now() - this.#sentAt);
+    this.#onAnswer(this.#refused ? undefined : performance.now() - this.#sentAt);
   }
 
   #takeHead(bytes: Buffer): void {
@@ -175,9 +212,12 @@ class Connection {
       return;
     }
     this.#head = undefined;
-    this.#missing = this.#answerBytes - (all.length - end - HEAD_END.length);
-    const isOk = all.toString('latin1', 9, 12) === '200';
-    if (!isOk || this.#missing < 0) this.#fail();
+    const { answerBytes, mayBeRefused } = this.#expected;
+    const status = all.toString('latin1', 9, 12);
+    this.#refused = mayBeRefused && status === '503';
+    const length = this.#refused ? Number(LENGTH.exec(all.toString('latin1', 0, end))?.[1]) : answerBytes;
+    this.#missing = length - (all.length - end - HEAD_END.length);
+    if ((!this.#refused && status !== '200') || this.#missing < 0) this.#fail();
   }
 
   #fail(): void {

@@ -3,7 +3,7 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes, `-- workers` what a second thread brings.
+ * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
+import { measureNeighbours } from './neighbours.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
 import { type Circumstances, comparison, page, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
@@ -47,6 +48,7 @@ try {
   if (positionals.includes('memory')) await memory();
   else if (positionals.includes('webhook')) await webhook();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
+  else if (positionals.includes('neighbours')) await neighbours();
   else if (positionals.includes('soak')) await soakLong();
   else await speed();
 } finally {
@@ -60,6 +62,11 @@ async function memory(): Promise<void> {
 
 async function webhook(): Promise<void> {
   for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
+}
+
+async function neighbours(): Promise<void> {
+  const tree = values.against === undefined ? ROOT : resolve(values.against);
+  for (const verdict of await measureNeighbours(processes, dir, tree, print)) print(verdictLine(verdict));
 }
 
 async function soakLong(): Promise<void> {

@@ -45,16 +45,22 @@ export class Processes {
     this.pinned = availableParallelism() > 1 && [PROXY_CPU, LOAD_CPU].every(canPin);
   }
 
-  /** Starts a command on these cores. With `ipc`, a Node process that takes and gives messages. */
+  /**
+   * Starts a command on these cores; `yielding`: whatever else is to run there runs first. With `ipc`, a Node process that
+   * takes and gives messages.
+   */
   start(
     command: string,
     args: readonly string[],
-    options: { cpu: CpuList; env?: NodeJS.ProcessEnv; ipc?: boolean },
+    options: { cpu: CpuList; env?: NodeJS.ProcessEnv; ipc?: boolean; yielding?: boolean },
   ): ChildProcess {
     const log = openSync(this.#logOf(this.#children.length), 'w');
-    const [file = command, ...rest] = this.pinned
-      ? ['taskset', '-c', String(options.cpu), command, ...args]
-      : [command, ...args];
+    const [file = command, ...rest] = [
+      ...(this.pinned ? ['taskset', '-c', String(options.cpu)] : []),
+      ...(options.yielding === true ? ['nice', '-n', '19'] : []),
+      command,
+      ...args,
+    ];
     const child = spawn(file, rest, {
       stdio: ['ignore', log, log, ...(options.ipc === true ? (['ipc'] as const) : [])],
       env: { ...this.#env, NODE_ENV: 'production', ...options.env },

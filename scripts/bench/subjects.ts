@@ -101,10 +101,11 @@ const BASELINES = [
   ['http-proxy', 'http-proxy'],
 ] as const;
 
-async function startUpstream(processes: Processes, cpu: CpuList = LOAD_CPU): Promise<number> {
+/** Starts an application; gives its port. */
+export async function startUpstream(processes: Processes, cpu: CpuList = LOAD_CPU, yielding = false): Promise<number> {
   const [port = 0] = await freePorts(1);
   const args = [join(import.meta.dirname, 'upstream.ts'), String(port)];
-  await processes.listening(processes.start(process.execPath, args, { cpu }), port);
+  await processes.listening(processes.start(process.execPath, args, { cpu, yielding }), port);
   return port;
 }
 

@@ -1,26 +1,35 @@
 /**
  * The application of the benchmark: answers `/<n>` with n bytes, as cheaply as Node can, and drops what is posted. What is
  * larger than LARGE it gives as fast as it is taken, and takes slowly; `/chunked/<n>` it gives chunked. A chunked body it takes
- * slowly, too. `/held/<n>` is answered a while later.
+ * slowly, too. `/held/<n>` is answered a while later, `/queued/<n>` after all that came
+ * before, one at a time.
  */
 import { createServer, type Socket } from 'node:net';
 import { readSlowly } from './slow-reader.ts';
 
 const HEAD_END = Buffer.from('\r\n\r\n');
-const WANTED = /\/(?:(chunked|held)\/)?(\d{1,10}) HTTP\/1/;
+const WANTED = /\/(?:(chunked|held|queued)\/)?(\d{1,10}) HTTP\/1/;
 const CHUNKED = /\r\ntransfer-encoding: chunked/i;
 const LAST_CHUNK = '0\r\n\r\n';
 const HOLD_MS = 2_000;
+const QUEUED_MS = 2;
 const LARGE = 16 * 1024 * 1024;
 const PIECE = Buffer.alloc(64 * 1024, 'x');
 const CLOSES = /\r\nconnection: close/i;
 const POSTED = /\r\ncontent-length: *(\d+)/i;
 
+let queueEndsAt = 0;
 const answers = new Map<string, Buffer>();
 
 function answer(socket: Socket, bytes: string, how: string | undefined): void {
   if (how === 'held') {
     setTimeout(() => answer(socket, bytes, undefined), HOLD_MS);
+    return;
+  }
+  if (how === 'queued') {
+    const now = performance.now();
+    queueEndsAt = Math.max(now, queueEndsAt) + QUEUED_MS;
+    setTimeout(() => answer(socket, bytes, undefined), queueEndsAt - now);
     return;
   }
   if (how === 'chunked') {

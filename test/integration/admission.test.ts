@@ -145,6 +145,39 @@ test('a daemon whose event loop is behind refuses new requests, not its admin po
   }
 });
 
+test('a neighbour does not wait behind all that a noisy caller has sent', async () => {
+  const asked: string[] = [];
+  const app = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.end('ok');
+  }).listen(0, '127.0.0.1');
+  await once(app, 'listening');
+  const mesh = await runDiscoDaemon({ web: [`127.0.0.1 ${(app.address() as AddressInfo).port}`] });
+  const from = (localAddress: string) => connect({ host: '127.0.0.1', port: mesh.port, localAddress });
+  const noisy = Array.from({ length: 100 }, () => from('127.0.0.9'));
+  const quiet = from('127.0.0.2');
+  const all = [...noisy, quiet];
+  try {
+    await Promise.all(all.map((socket) => once(socket, 'connect')));
+    await until(
+      () => mesh.daemon.metrics(),
+      (text) => metricValue(text, 'open_connections', { side: 'caller' }) === all.length,
+    );
+    const answered = all.map((socket) => once(socket, 'data'));
+    for (const socket of noisy) socket.write('GET http://web/noisy HTTP/1.1\r\nHost: web\r\n\r\n');
+    // The body comes with the head, and waits with it.
+    quiet.write('POST http://web/quiet HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody');
+    await Promise.all(answered);
+    assert.equal(asked.length, 101);
+    assert.ok(asked.indexOf('/quiet') < 50, `asked as number ${asked.indexOf('/quiet')}`);
+  } finally {
+    for (const socket of all) socket.destroy();
+    await mesh.stop();
+    app.closeAllConnections();
+    app.close();
+  }
+});
+
 test('what an overloaded daemon refuses is asked of a pod on another node, a POST too', async () => {
   const nodes = { 'node-1': '127.69.1.1', 'node-2': '127.69.2.1', 'node-3': '127.69.3.1' };
   const mesh = await TestMesh.start(nodes, true, { incomingKeys: 'maxConcurrentRequests: 1' });

@@ -1,0 +1,117 @@
+import type { Case, LoadMode } from './cases.ts';
+import { buildDaemon, startDaemon } from './daemon.ts';
+import { type Generator, startGenerator } from './generator.ts';
+import type { LoadResult, Sender } from './load.ts';
+import { freePorts, LOAD_CPU, type Processes } from './processes.ts';
+import { median } from './statistics.ts';
+import { startUpstream } from './subjects.ts';
+import { type Verdict, verdict } from './wanted.ts';
+
+const ROUNDS = 5;
+const SECONDS = 1.5;
+/** The noisy caller's connections are busy by then. */
+const WARM_UP_SECONDS = 0.3;
+const NEIGHBOURS: Sender = { from: [1, 2, 3, 4, 5].map((i) => `127.0.1.${i}`), mayBeRefused: false };
+const NOISY: Sender = { from: ['127.0.1.9'], mayBeRefused: true };
+const TIMES = 50;
+const WANTED_RATIO = 2;
+
+/** One noisy caller, and what its neighbours ask for meanwhile. */
+interface Scenario {
+  readonly title: string;
+  readonly port: number;
+  readonly neighbours: Case;
+  readonly noisy: Case;
+}
+
+/** Medians over the rounds, but for `refused`, which is the sum. */
+interface Outcome {
+  readonly beforeMs: number;
+  readonly besideMs: number;
+  readonly noisyPerSecond: number;
+  readonly refused: number;
+}
+
+/**
+ * What a caller with 50 times its neighbours' load does to their p99: five neighbours, each with an address of its own, alone
+ * and beside the noisy one, in turns. The noisy caller's processes yield the core to those of its neighbours: what is
+ * measured is the daemon's doing. Rejects where a neighbour's request fails.
+ */
+export async function measureNeighbours(
+  processes: Processes,
+  dir: string,
+  tree: string,
+  print: (line: string) => void,
+): Promise<Verdict[]> {
+  const [quiet, noisy] = [startGenerator(processes), startGenerator(processes, LOAD_CPU, true)];
+  const outcomes: Verdict[] = [];
+  for (const scenario of await scenarios(processes, dir, buildDaemon(tree))) {
+    const { beforeMs, besideMs, noisyPerSecond, refused } = await measure(quiet, noisy, scenario);
+    print(
+      `${scenario.title}: p99 ${beforeMs.toFixed(2)} ms before, ${besideMs.toFixed(2)} ms beside it; ` +
+        `it got ${noisyPerSecond.toFixed(0)} answers/s and was refused ${refused} times`,
+    );
+    outcomes.push(verdict(scenario.title, WANTED_RATIO, besideMs / beforeMs, ' ×'));
+  }
+  return outcomes;
+}
+
+async function scenarios(processes: Processes, dir: string, main: string): Promise<Scenario[]> {
+  const [webPort, otherPort] = [await startUpstream(processes), await startUpstream(processes, LOAD_CPU, true)];
+  const start = async (routerKeys: string): Promise<number> => {
+    const [port = 0, adminPort = 0] = await freePorts(2);
+    const names = { other: [otherPort] };
+    await startDaemon(processes, main, { dir, router: 'outgoing', port, adminPort, webPort, names, routerKeys });
+    return port;
+  };
+  const port = await start('');
+  const perSecond = 500;
+  const neighbours = asking('web/64', 64, 20, { kind: 'paced', perSecond });
+  const share = (perSecond / NEIGHBOURS.from.length) * TIMES;
+  const closed: LoadMode = { kind: 'closed' };
+  const queued = asking('web/queued/64', 64, 10, { kind: 'paced', perSecond: 100 });
+  const pressing = asking('web/queued/64', 64, 64, closed);
+  return [
+    {
+      title: `${TIMES} times their load, daemon not saturated`,
+      port,
+      neighbours,
+      noisy: asking('other/64', 64, 50, { kind: 'paced', perSecond: share }),
+    },
+    { title: 'daemon saturated', port, neighbours, noisy: asking('other/64', 64, 256, closed) },
+    {
+      title: 'daemon saturated by answers of 16 KB',
+      port,
+      neighbours,
+      noisy: asking('other/16384', 16_384, 256, closed),
+    },
+    { title: 'one pod saturated', port, neighbours: queued, noisy: pressing },
+  ];
+}
+
+async function measure(quiet: Generator, noisy: Generator, scenario: Scenario): Promise<Outcome> {
+  const [before, beside, loads]: [number[], number[], LoadResult[]] = [[], [], []];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    before.push((await quiet.load(scenario.port, scenario.neighbours, SECONDS, NEIGHBOURS)).p99Ms);
+    const load = noisy.load(scenario.port, scenario.noisy, SECONDS + 2 * WARM_UP_SECONDS, NOISY);
+    const [, result] = await Promise.all([load, later(quiet, scenario)]);
+    beside.push(result.p99Ms);
+    loads.push(await load);
+  }
+  return {
+    beforeMs: median(before),
+    besideMs: median(beside),
+    noisyPerSecond: median(loads.map(({ requests, seconds }) => requests / seconds)),
+    refused: loads.reduce((sum, { refused }) => sum + refused, 0),
+  };
+}
+
+async function later(quiet: Generator, { port, neighbours }: Scenario): Promise<LoadResult> {
+  await quiet.load(port, neighbours, WARM_UP_SECONDS, NEIGHBOURS);
+  return quiet.load(port, neighbours, SECONDS, NEIGHBOURS);
+}
+
+function asking(target: string, answerBytes: number, connections: number, mode: LoadMode): Case {
+  const request = `GET http://${target} HTTP/1.1\r\nHost: ${target.split('/')[0]}\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n`;
+  return { name: target, title: target, connections, mode, request, answerBytes };
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { ProxyError } from '../../daemon/http/proxy-error.ts';
+import { AT_ONCE, CallerTurns, MAX_WAIT_MS, SLICE_MS } from '../../daemon/policy/caller-turns.ts';
+
+/** An event loop whose turns and time the test makes. */
+class Loop {
+  now = 0;
+  readonly begun: string[] = [];
+  readonly refused: ProxyError[] = [];
+  readonly turns = new CallerTurns(
+    () => this.now,
+    (turn) => {
+      this.next = turn;
+    },
+  );
+  next: (() => void) | undefined;
+
+  /** Gives a function that has the request go away. */
+  arrive(caller: string): () => void {
+    let since: number | undefined = this.now;
+    const begin = (refusal: ProxyError | undefined) => {
+      assert.notEqual(since, undefined, 'what has begun, or gone, must not begin');
+      since = undefined;
+      if (refusal === undefined) this.begun.push(caller);
+      else this.refused.push(refusal);
+    };
+    if (this.turns.atOnce(this.now)) begin(undefined);
+    else {
+      this.turns.wait(caller, {
+        get waitingSince() {
+          return since;
+        },
+        begin,
+      });
+    }
+    return () => {
+      since = undefined;
+    };
+  }
+
+  turn(): void {
+    const { next } = this;
+    this.next = undefined;
+    next?.();
+  }
+}
+
+describe('turns of callers', () => {
+  test('few begin at once, and no turn is asked for', () => {
+    const loop = new Loop();
+    for (let round = 0; round < 3; round += 1) {
+      for (let i = 0; i < AT_ONCE; i += 1) loop.arrive('a');
+      loop.now += SLICE_MS;
+    }
+    assert.equal(loop.begun.length, 3 * AT_ONCE);
+    assert.equal(loop.next, undefined);
+  });
+
+  test('a neighbour begins in the next turn, however many of another wait', () => {
+    const loop = new Loop();
+    for (let i = 0; i < 1_000; i += 1) loop.arrive('noisy');
+    assert.equal(loop.begun.length, AT_ONCE);
+    loop.arrive('quiet');
+    loop.turn();
+    assert.equal(loop.begun.length, 2 * AT_ONCE);
+    assert.ok(loop.begun.includes('quiet'));
+    while (loop.next !== undefined) loop.turn();
+    assert.equal(loop.begun.length, 1_001);
+  });
+
+  test('while some wait nobody overtakes them, whatever the time', () => {
+    const loop = new Loop();
+    for (let i = 0; i < 30; i += 1) loop.arrive('noisy');
+    loop.now += 10 * SLICE_MS;
+    loop.arrive('noisy');
+    assert.equal(loop.begun.length, AT_ONCE);
+  });
+
+  test('whoever has gone takes no place in a turn', () => {
+    const loop = new Loop();
+    const leave = Array.from({ length: 50 }, () => loop.arrive('noisy'));
+    for (const one of leave) one();
+    loop.arrive('quiet');
+    loop.turn();
+    assert.deepEqual([loop.begun.length, loop.begun.at(-1), loop.next], [AT_ONCE + 1, 'quiet', undefined]);
+  });
+
+  test('whoever waits too long for others of its own is refused, its neighbour is not', () => {
+    const loop = new Loop();
+    for (let i = 0; i < 40; i += 1) loop.arrive('10.0.0.9');
+    loop.now = MAX_WAIT_MS + 1;
+    loop.arrive('10.0.0.1');
+    loop.turn();
+    assert.deepEqual([loop.refused.length, loop.begun.at(-1)], [AT_ONCE - 1, '10.0.0.1']);
+    assert.equal(loop.refused[0]?.code, 'overloaded');
+    assert.match(loop.refused[0]?.message ?? '', /^10\.0\.0\.9 asks for more than its share/);
+  });
+
+  test('of callers that wait, none is ever served twice more than another that still waits', () => {
+    const callers = ['a', 'b', 'c', 'd', 'e'] as const;
+    const counts = fc.tuple(...callers.map(() => fc.nat(60)));
+    fc.assert(
+      fc.property(counts, (wanted) => {
+        const loop = new Loop();
+        for (let i = 0; i < AT_ONCE; i += 1) loop.arrive('first');
+        callers.forEach((caller, i) => {
+          for (let n = 0; n < (wanted[i] as number); n += 1) loop.arrive(caller);
+        });
+        const served = new Map<string, number>(callers.map((caller) => [caller, 0]));
+        while (loop.next !== undefined) loop.turn();
+        for (const caller of loop.begun.slice(AT_ONCE)) {
+          served.set(caller, (served.get(caller) ?? 0) + 1);
+          const waiting = callers.filter((one, i) => (served.get(one) ?? 0) < (wanted[i] as number));
+          for (const one of waiting) assert.ok((served.get(caller) ?? 0) <= (served.get(one) ?? 0) + 1);
+        }
+        assert.equal(loop.begun.length, AT_ONCE + wanted.reduce((sum, n) => sum + n, 0));
+      }),
+    );
+  });
+});
