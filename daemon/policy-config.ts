@@ -40,10 +40,18 @@ const retryBudget = z.strictObject({
     .optional(),
 });
 
+const requests = z
+  .int({ error: 'give a number of requests, 1 or more' })
+  .min(1, 'give a number of requests, 1 or more');
+const adaptiveConcurrency = z
+  .strictObject({ minLimit: requests.default(5), maxLimit: requests.default(1_000) })
+  .refine(({ minLimit, maxLimit }) => minLimit <= maxLimit, { path: ['maxLimit'], error: 'give at least minLimit' });
+
 const serviceKeys = {
   totalTimeoutMs: timeout.optional(),
   retries: z.strictObject({ budget: retryBudget.optional(), backoff: backoff.optional() }).optional(),
   responseClassifier: z.strictObject({ kind: oneOf(CLASSIFIER_KINDS) }).optional(),
+  adaptiveConcurrency: adaptiveConcurrency.optional(),
 };
 
 const clientKeys = {

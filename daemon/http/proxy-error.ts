@@ -138,7 +138,7 @@ export const PROXY_ERRORS = {
     status: 503,
     retryable: true,
     advice:
-      'The daemon has more under way than it takes (routers[].servers[].maxConcurrentRequests), or too much to do. Try again later, and send fewer requests at a time.',
+      'The daemon or the Service has more to do than it can, or than it may (routers[].servers[].maxConcurrentRequests, routers[].service.adaptiveConcurrency). Try again later, and send fewer requests at a time.',
     retryAfterS: 1,
   },
   draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },

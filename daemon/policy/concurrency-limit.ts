@@ -28,14 +28,15 @@ interface Usage {
  * one may have all. Times are ms of one monotonic clock.
  */
 export class ConcurrencyLimit implements RequestLimit {
-  readonly #max: number;
+  /** May change at any time; what has been taken stays taken. */
+  max: number;
   readonly #callers = new Map<string, Usage>();
   #held = 0;
   #contendedUntil = Number.NEGATIVE_INFINITY;
   #sweptAt = Number.NEGATIVE_INFINITY;
 
   constructor(max: number) {
-    this.#max = max;
+    this.max = max;
   }
 
   take(caller: string, now: number): boolean {
@@ -46,14 +47,14 @@ export class ConcurrencyLimit implements RequestLimit {
       this.#callers.set(caller, usage);
     }
     usage.lastSeenAt = now;
-    const share = fairShare(this.#max, this.#callers.size);
-    if (this.#held >= this.#max || (now < this.#contendedUntil && usage.held >= share)) {
+    const share = fairShare(this.max, this.#callers.size);
+    if (this.#held >= this.max || (now < this.#contendedUntil && usage.held >= share)) {
       this.#contendedUntil = now + CONTENDED_MS;
       return false;
     }
     usage.held += 1;
     this.#held += 1;
-    if (this.#held === this.#max) this.#contendedUntil = now + CONTENDED_MS;
+    if (this.#held >= this.max) this.#contendedUntil = now + CONTENDED_MS;
     return true;
   }
 

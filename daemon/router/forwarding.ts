@@ -13,6 +13,7 @@ import type { FieldList } from '../http/fields.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import type { Place } from '../policy/adaptive-limit.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
@@ -37,6 +38,17 @@ export interface ForwardedRequest {
   readonly deadline: AskedDeadline | undefined;
 }
 
+/** What an exchange is forwarded with, beside the request itself. */
+export interface ForwardingContext {
+  readonly rules: ForwardingRules;
+  readonly observer: ForwardingObserver;
+  /** Undefined where the destination has no limit. */
+  readonly place?: Place | undefined;
+}
+
+/** What tells of a Service's refusing, not of what its work takes (RFC 6585 §4). */
+const TOO_MANY_REQUESTS = 429;
+
 /** A failed answer is read to its end, so that its connection can be kept, up to this size. */
 const MAX_DROPPED_BYTES = REPLAY_BYTES;
 
@@ -47,6 +59,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #headText: string;
   readonly #rules: ForwardingRules;
   readonly #observer: ForwardingObserver;
+  readonly #place: Place | undefined;
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
   readonly #attempts: Attempts;
@@ -58,17 +71,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   #done = false;
   readonly #time: CallTime;
 
-  constructor(
-    exchange: Exchange,
-    route: Route,
-    request: ForwardedRequest,
-    context: { readonly rules: ForwardingRules; readonly observer: ForwardingObserver },
-  ) {
+  constructor(exchange: Exchange, route: Route, request: ForwardedRequest, context: ForwardingContext) {
     this.#exchange = exchange;
     this.#route = route;
     this.#headText = request.headText;
     this.#rules = context.rules;
     this.#observer = context.observer;
+    this.#place = context.place;
     this.#attempts = new Attempts(exchange.request.method, route, context.rules.retriesElsewhere);
     this.#time = new CallTime(route.policy, exchange.startedAt, request.deadline);
     exchange.watcher = this;
@@ -120,6 +129,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#connection = undefined;
     this.#body.forget();
     this.#hopAnswered(status);
+    if (this.#place !== undefined) this.#leavePlace(this.#place, status);
     this.#finish(status);
     const onEnded = () => this.#endAttempt(status);
     // What is inside matters to the side that meets the application; a peer passes on what that side made of it.
@@ -130,6 +140,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   onAnswer(head: ResponseHead): void {
     if (head.status >= 500 && this.#failed(head)) return;
     if (head.status < 500) this.#hopAnswered(head.status);
+    if (this.#place !== undefined) this.#leavePlace(this.#place, head.status);
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
@@ -297,7 +308,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       return;
     }
     if (dropped === undefined && this.#connection !== undefined) {
-      this.#hop?.lost(error.code, false, this.#rules.now());
+      const now = this.#rules.now();
+      this.#hop?.lost(error.code, false, now);
+      this.#place?.waited(now - this.#attemptStartedAt, now);
     }
     const failure = { cause: error.code, untouched: false, error };
     const next = ofAttempt ? this.#attempts.after(failure, this.#body.replayable) : undefined;
@@ -332,6 +345,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
 
+  /** A tunnel's opening says nothing of the work, nor does a failure. */
+  #leavePlace(place: Place, status: number): void {
+    const now = this.#rules.now();
+    const says = status < 500 && status !== TOO_MANY_REQUESTS && this.#exchange.request.method !== 'CONNECT';
+    place.answered(says ? now - this.#attemptStartedAt : undefined, now);
+  }
+
   #endAttempt(status: number): void {
     const hop = this.#hop;
     if (hop === undefined || this.#attemptStartedAt === -1) return;
@@ -343,6 +363,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   #finish(status: number): void {
     if (this.#done) return;
     this.#done = true;
+    this.#place?.giveBack();
     this.#time.stop();
     const failed = this.#route.policy.classifier.isFailure(status);
     this.#observer.ended(status, this.#rules.now() - this.#exchange.startedAt, failed);

@@ -1,3 +1,4 @@
+import type { Gauge } from '../../lib/metrics.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -6,6 +7,7 @@ import type { EgressBinding, EgressNames } from '../naming/egress-names.ts';
 import type { Binding } from '../naming/endpoint.ts';
 import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
+import { AdaptiveLimit, type Place } from '../policy/adaptive-limit.ts';
 import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { askedDeadline } from './deadline.ts';
@@ -37,6 +39,8 @@ interface Target {
   readonly observer: RouterObserver;
   /** The request is asked of the parent proxy. */
   readonly viaParent: boolean;
+  /** Where the policy wants one. */
+  readonly limit: { readonly adaptive: AdaptiveLimit; readonly gauge: Gauge } | undefined;
 }
 
 /** From a pod of this node to wherever its request goes: caller, name, endpoints, balancer, forwarding (DESIGN §5). */
@@ -93,8 +97,9 @@ export class OutgoingRouter {
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
     const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
     const deadline = askedDeadline(exchange.request, false);
+    const place = target.limit === undefined ? undefined : takePlace(target.limit, exchange, target);
     observer.started();
-    new Forwarding(exchange, destination, { headText, deadline }, { rules, observer }).start();
+    new Forwarding(exchange, destination, { headText, deadline }, { rules, observer, place }).start();
   }
 
   #resolve(authority: string, namespace: string | undefined): Target | Promise<Target> {
@@ -123,8 +128,10 @@ export class OutgoingRouter {
     if (known !== undefined) return known;
     const { metrics, makeDestination } = this.#options;
     const service = metrics.service('outgoing', binding.namespace, binding.service);
+    const destination = makeDestination(binding);
     const target = {
-      destination: makeDestination(binding),
+      destination,
+      limit: this.#limit(destination),
       observer: new RouterObserver(metrics, 'outgoing', service),
       viaParent,
     };
@@ -134,6 +141,15 @@ export class OutgoingRouter {
     }
     this.#targets.set(binding.key, target);
     return target;
+  }
+
+  #limit({ binding, policy }: Destination): Target['limit'] {
+    const { metrics, rules } = this.#options;
+    if (policy.adaptiveConcurrency === undefined) return undefined;
+    return {
+      adaptive: new AdaptiveLimit(policy.adaptiveConcurrency, rules.random),
+      gauge: metrics.adaptiveLimit.with(binding.namespace, binding.service),
+    };
   }
 
   /** Goes on once `waited` settles, unless the caller has gone away meanwhile. */
@@ -162,6 +178,19 @@ export class OutgoingRouter {
     this.#refused.failed(error);
     exchange.fail(error);
   }
+}
+
+/** Throws ProxyError where the Service has as much to do as it can. */
+function takePlace({ adaptive, gauge }: NonNullable<Target['limit']>, exchange: Exchange, target: Target): Place {
+  const { address } = exchange.caller;
+  const place = adaptive.take(address, exchange.startedAt);
+  gauge.value = adaptive.limit;
+  if (place !== undefined) return place;
+  const { service } = target.destination.binding;
+  throw new ProxyError(
+    'overloaded',
+    `"${service}" has ${adaptive.limit} requests of this node to answer, as many as it can at a time, or ${address} has its share of them`,
+  );
 }
 
 /**

@@ -58,6 +58,7 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
       maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
       decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
     },
+    adaptiveConcurrency: service.adaptiveConcurrency,
   };
 }
 

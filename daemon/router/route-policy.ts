@@ -2,6 +2,7 @@ import { type BalancerConfig, DEFAULT_BALANCER } from '../balancer/balancer.ts';
 import { type FailureAccrualOptions, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
 import type { RetryBackoff } from '../balancer/retry-backoff.ts';
 import { RETRY_BUDGET, type RetryBudgetOptions } from '../balancer/retry-budget.ts';
+import type { AdaptiveLimitOptions } from '../policy/adaptive-limit.ts';
 import { ResponseClassifier } from './response-classifier.ts';
 
 /** What a router's `service` and `client` keys say of one destination. Times in ms, undefined: without limit. */
@@ -16,6 +17,8 @@ export interface RoutePolicy {
   readonly classifier: ResponseClassifier;
   readonly failureAccrual: FailureAccrualOptions;
   readonly balancer: BalancerConfig;
+  /** Limits what an outgoing router has wait for answers of one destination at a time; undefined: nothing does. */
+  readonly adaptiveConcurrency: AdaptiveLimitOptions | undefined;
 }
 
 /** Where the config says nothing. */
@@ -27,4 +30,5 @@ export const DEFAULT_POLICY: RoutePolicy = {
   classifier: new ResponseClassifier('io.l5d.http.nonRetryable5XX'),
   failureAccrual: POD_ACCRUAL,
   balancer: DEFAULT_BALANCER,
+  adaptiveConcurrency: undefined,
 };

@@ -49,6 +49,7 @@ export class DaemonMetrics {
   readonly retries: Family<Counter>;
   readonly panics: Family<Counter>;
   readonly direct: Family<Counter>;
+  readonly adaptiveLimit: Family<Gauge>;
   readonly connections: Family<Gauge>;
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
@@ -89,6 +90,11 @@ export class DaemonMetrics {
     this.direct = registry.counter(
       'direct_request_total',
       'Requests sent straight to a pod, past any daemon, because its node has none.',
+      ['dst_namespace', 'dst_service'],
+    );
+    this.adaptiveLimit = registry.gauge(
+      'adaptive_concurrency_limit',
+      'Requests of this node that may wait for answers of a Service with adaptiveConcurrency, as of the last request.',
       ['dst_namespace', 'dst_service'],
     );
     this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);

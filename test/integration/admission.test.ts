@@ -82,6 +82,88 @@ describe('four requests at a time', () => {
   });
 });
 
+describe('adaptive concurrency', () => {
+  const waiting: ServerResponse[] = [];
+  const app = createServer((request, response) => {
+    if (request.url === '/reset') {
+      response.destroy();
+      return;
+    }
+    waiting.push(response);
+    app.emit('asked');
+  });
+  let connections = 0;
+  app.on('connection', () => {
+    connections += 1;
+  });
+  let mesh: DiscoDaemon;
+
+  before(async () => {
+    app.listen(0, '127.0.0.1');
+    await once(app, 'listening');
+    const endpoint = `127.0.0.1 ${(app.address() as AddressInfo).port}`;
+    mesh = await runDiscoDaemon(
+      { web: [endpoint], other: [endpoint] },
+      { routerKeys: 'service: {adaptiveConcurrency: {minLimit: 2, maxLimit: 2}}' },
+    );
+  });
+  after(async () => {
+    await mesh.stop();
+    app.closeAllConnections();
+    app.close();
+  });
+
+  const hold = async (head = GET) => {
+    const asked = once(app, 'asked');
+    const answer = ask(mesh.port, head);
+    await asked;
+    return { answer, response: waiting.shift() as ServerResponse };
+  };
+
+  test('what a Service cannot do is refused before anything is asked of it, without its body; admin answers', async () => {
+    const held = [await hold(), await hold()];
+    const before = connections;
+    // None of the body is ever sent.
+    const refused = await ask(mesh.port, 'POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: 1000000');
+    assert.deepEqual(
+      [refused.status, refused.fields['l5d-err'], refused.fields['retry-after'], refused.fields.connection],
+      [503, 'overloaded', '1', 'close'],
+    );
+    assert.match(refused.body, /"web" has 2 requests of this node to answer, as many as it can at a time/);
+    assert.deepEqual([connections, waiting.length], [before, 0]);
+    const metrics = await mesh.daemon.metrics();
+    assert.equal(metricValue(metrics, 'rejected_total', { router: 'outgoing', reason: 'overloaded' }), 1);
+    assert.equal(metricValue(metrics, 'adaptive_concurrency_limit', { dst_service: 'web' }), 2);
+    for (const path of ['/livez', '/readyz']) {
+      assert.equal((await fetch(`http://127.0.0.1:${mesh.daemon.admin.port}${path}`)).status, 200, path);
+    }
+
+    const elsewhere = await hold('GET http://other/ HTTP/1.1\r\nHost: other');
+    for (const { answer, response } of [...held, elsewhere]) {
+      response.end('ok');
+      assert.equal((await answer).status, 200);
+    }
+  });
+
+  test('a place is free when the answer begins, or when there will be none', async () => {
+    const streams = [];
+    for (let i = 0; i < 4; i += 1) {
+      const asked = once(app, 'asked');
+      const socket = connect({ host: '127.0.0.1', port: mesh.port });
+      socket.write(`${GET}\r\n\r\n`);
+      await asked;
+      const begun = once(socket, 'data');
+      waiting.shift()?.writeHead(200).write('begun');
+      await begun;
+      streams.push(socket);
+    }
+    for (let i = 0; i < 4; i += 1) {
+      assert.equal((await ask(mesh.port, 'POST http://web/reset HTTP/1.1\r\nHost: web')).status, 502);
+    }
+    for (const socket of streams) socket.destroy();
+  });
+});
+
 test('an incoming router tells the daemon that asks to try elsewhere', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'nodemesh-admission-'));
   const app = createServer();
@@ -132,6 +214,9 @@ test('a daemon whose event loop is behind refuses new requests, not its admin po
       [503, 'overloaded', '1'],
     );
     assert.match(refused.body, /behind with its work/);
+    for (const path of ['/livez', '/readyz']) {
+      assert.equal((await fetch(`http://127.0.0.1:${mesh.daemon.admin.port}${path}`)).status, 200, path);
+    }
     assert.ok(metricValue(await mesh.daemon.metrics(), 'rejected_total', { reason: 'overloaded' }) > 0);
     base = now() - performance.now();
     pace = 1;

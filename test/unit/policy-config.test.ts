@@ -37,6 +37,20 @@ describe('policies of routes', () => {
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
+  test('adaptive concurrency is off until it is asked for, and has its defaults then', () => {
+    assert.equal(policyFor('service: {totalTimeoutMs: 1}').adaptiveConcurrency, undefined);
+    assert.deepEqual(policyFor('service: {adaptiveConcurrency: {}}').adaptiveConcurrency, {
+      minLimit: 5,
+      maxLimit: 1_000,
+    });
+    assert.throws(
+      () => policyFor('service: {adaptiveConcurrency: {minLimit: 9, maxLimit: 3}}'),
+      (error: unknown) =>
+        error instanceof ConfigError &&
+        error.message.includes('routers[0].service.adaptiveConcurrency.maxLimit: give at least minLimit'),
+    );
+  });
+
   test('failure accrual can be turned off', () => {
     const { failureAccrual } = policyFor('client: {failureAccrual: {kind: none}}');
     assert.equal(failureAccrual.failures, Number.POSITIVE_INFINITY);
