@@ -11,7 +11,7 @@ const ROUNDS = 5;
 const SECONDS = 1.5;
 /** The noisy caller's connections are busy by then. */
 const WARM_UP_SECONDS = 0.3;
-const NEIGHBOURS: Sender = { from: [1, 2, 3, 4, 5].map((i) => `127.0.1.${i}`), mayBeRefused: false };
+const NEIGHBOURS: Sender = { from: [1, 2, 3, 4, 5].map((i) => `127.0.1.${i}`), mayBeRefused: true };
 const NOISY: Sender = { from: ['127.0.1.9'], mayBeRefused: true };
 const TIMES = 50;
 const WANTED_RATIO = 2;
@@ -24,10 +24,11 @@ interface Scenario {
   readonly noisy: Case;
 }
 
-/** Medians over the rounds, but for `refused`, which is the sum. */
+/** Medians over the rounds, but for `refused`, which is the neighbours' share of all rounds beside the noisy one. */
 interface Outcome {
   readonly beforeMs: number;
   readonly besideMs: number;
+  readonly ratio: number;
   readonly noisyPerSecond: number;
   readonly refused: number;
 }
@@ -46,12 +47,12 @@ export async function measureNeighbours(
   const [quiet, noisy] = [startGenerator(processes), startGenerator(processes, LOAD_CPU, true)];
   const outcomes: Verdict[] = [];
   for (const scenario of await scenarios(processes, dir, buildDaemon(tree))) {
-    const { beforeMs, besideMs, noisyPerSecond, refused } = await measure(quiet, noisy, scenario);
+    const { beforeMs, besideMs, ratio, noisyPerSecond, refused } = await measure(quiet, noisy, scenario);
     print(
-      `${scenario.title}: p99 ${beforeMs.toFixed(2)} ms before, ${besideMs.toFixed(2)} ms beside it; ` +
-        `it got ${noisyPerSecond.toFixed(0)} answers/s and was refused ${refused} times`,
+      `${scenario.title}: p99 ${beforeMs.toFixed(2)} ms alone, ${besideMs.toFixed(2)} ms beside a caller that got ` +
+        `${noisyPerSecond.toFixed(0)} answers/s; ${(100 * refused).toFixed(1)} % refused`,
     );
-    outcomes.push(verdict(scenario.title, WANTED_RATIO, besideMs / beforeMs, ' ×'));
+    outcomes.push(verdict(scenario.title, WANTED_RATIO, ratio, ' ×'));
   }
   return outcomes;
 }
@@ -85,24 +86,34 @@ async function scenarios(processes: Processes, dir: string, main: string): Promi
       neighbours,
       noisy: asking('other/16384', 16_384, 256, closed),
     },
-    { title: 'one pod saturated', port, neighbours: queued, noisy: pressing },
+    { title: 'a pod saturated', port, neighbours: queued, noisy: pressing },
+    {
+      title: 'a pod saturated, with adaptiveConcurrency',
+      port: await start('service: {adaptiveConcurrency: {minLimit: 1}}'),
+      neighbours: queued,
+      noisy: pressing,
+    },
   ];
 }
 
 async function measure(quiet: Generator, noisy: Generator, scenario: Scenario): Promise<Outcome> {
-  const [before, beside, loads]: [number[], number[], LoadResult[]] = [[], [], []];
+  const rounds: { readonly before: LoadResult; readonly beside: LoadResult; readonly load: LoadResult }[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
-    before.push((await quiet.load(scenario.port, scenario.neighbours, SECONDS, NEIGHBOURS)).p99Ms);
-    const load = noisy.load(scenario.port, scenario.noisy, SECONDS + 2 * WARM_UP_SECONDS, NOISY);
-    const [, result] = await Promise.all([load, later(quiet, scenario)]);
-    beside.push(result.p99Ms);
-    loads.push(await load);
+    const before = await quiet.load(scenario.port, scenario.neighbours, SECONDS, NEIGHBOURS);
+    const [load, beside] = await Promise.all([
+      noisy.load(scenario.port, scenario.noisy, SECONDS + 2 * WARM_UP_SECONDS, NOISY),
+      later(quiet, scenario),
+    ]);
+    rounds.push({ before, beside, load });
   }
+  const refused = rounds.reduce((sum, { beside }) => sum + beside.refused, 0);
+  const answered = rounds.reduce((sum, { beside }) => sum + beside.requests, 0);
   return {
-    beforeMs: median(before),
-    besideMs: median(beside),
-    noisyPerSecond: median(loads.map(({ requests, seconds }) => requests / seconds)),
-    refused: loads.reduce((sum, { refused }) => sum + refused, 0),
+    beforeMs: median(rounds.map(({ before }) => before.p99Ms)),
+    besideMs: median(rounds.map(({ beside }) => beside.p99Ms)),
+    ratio: median(rounds.map(({ before, beside }) => beside.p99Ms / before.p99Ms)),
+    noisyPerSecond: median(rounds.map(({ load }) => load.requests / load.seconds)),
+    refused: refused / (refused + answered),
   };
 }
 
