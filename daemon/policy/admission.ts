@@ -1,5 +1,6 @@
 import { ProxyError } from '../http/proxy-error.ts';
 import { ConcurrencyLimit, type RequestLimit } from './concurrency-limit.ts';
+import { HeavyCallers } from './heavy-callers.ts';
 import { SharedConcurrencyLimit } from './shared-limit.ts';
 
 export interface AdmissionOptions {
@@ -16,6 +17,7 @@ export interface AdmissionOptions {
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #limit: RequestLimit | undefined;
+  readonly #heavy = new HeavyCallers();
 
   constructor(options: AdmissionOptions) {
     const { maxConcurrentRequests: max, sharedTable } = options;
@@ -27,7 +29,9 @@ export class Admission {
   /** Undefined: the request of `caller` (its address) is taken, and `release` follows. Else why it is not. */
   admit(caller: string): ProxyError | undefined {
     const { maxConcurrentRequests, lagging, now } = this.#options;
-    if (lagging()) return new ProxyError('overloaded', 'the daemon is behind with its work');
+    if (lagging() && this.#heavy.counts(caller, now())) {
+      return new ProxyError('overloaded', `the daemon is behind with its work, of which ${caller} asks for much`);
+    }
     if (this.#limit === undefined || this.#limit.take(caller, now())) return undefined;
     return new ProxyError(
       'overloaded',

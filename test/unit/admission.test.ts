@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Admission } from '../../daemon/policy/admission.ts';
 import { ConcurrencyLimit, type RequestLimit } from '../../daemon/policy/concurrency-limit.ts';
+import { HeavyCallers } from '../../daemon/policy/heavy-callers.ts';
 import { LagGuard } from '../../daemon/policy/lag-guard.ts';
 import { SharedConcurrencyLimit, sharedLimitTable } from '../../daemon/policy/shared-limit.ts';
 
@@ -141,6 +142,31 @@ test('lag: two late samples in a row, not one; over with the first that is in ti
   );
 });
 
+describe('heavy callers', () => {
+  test('of one that asks for fifty times as much as its neighbours, it alone', () => {
+    const heavy = new HeavyCallers();
+    const refused = new Map<string, number>();
+    for (let i = 0; i < 1_000; i += 1) {
+      const caller = i % 50 === 49 ? `quiet-${((i / 50) % 5) | 0}` : 'noisy';
+      if (heavy.counts(caller, i)) refused.set(caller, (refused.get(caller) ?? 0) + 1);
+    }
+    assert.deepEqual([...refused], [['noisy', 980]]);
+  });
+
+  test('of callers that ask for the same, all', () => {
+    const heavy = new HeavyCallers();
+    for (let i = 0; i < 1_000; i += 1) assert.equal(heavy.counts(`caller-${i % 5}`, i), true, `${i}`);
+  });
+
+  test('what was asked before the trouble began does not count', () => {
+    const heavy = new HeavyCallers();
+    for (let now = 0; now < 100; now += 1) heavy.counts('a', now);
+    assert.equal(heavy.counts('b', 100), false);
+    assert.equal(heavy.counts('b', 2_000), true);
+    assert.equal(heavy.counts('a', 2_001), true);
+  });
+});
+
 test('admission: why not', () => {
   let lagging = false;
   const admission = new Admission({ maxConcurrentRequests: 1, lagging: () => lagging, now: () => 0 });
@@ -149,6 +175,9 @@ test('admission: why not', () => {
   admission.release('10.0.0.1');
   lagging = true;
   assert.match(admission.admit('10.0.0.1')?.body ?? '', /behind with its work/);
+  assert.match(admission.admit('10.0.0.1')?.body ?? '', /behind with its work/);
+  assert.equal(admission.admit('10.0.0.2'), undefined, 'it has asked for less');
+  admission.release('10.0.0.2');
   lagging = false;
   assert.equal(admission.admit('10.0.0.1'), undefined);
 });
