@@ -273,11 +273,15 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
 
   begin(refusal: ProxyError | undefined): void {
     const exchange = this.#exchange as Http1Exchange;
-    if (refusal === undefined) {
-      this.#host.handle(exchange);
-    } else {
-      this.#host.onRefused(refusal);
-      exchange.fail(refusal, this.#host.refusalLines(refusal));
+    try {
+      if (refusal === undefined) {
+        this.#host.handle(exchange);
+      } else {
+        this.#host.onRefused(refusal);
+        exchange.fail(refusal, this.#host.refusalLines(refusal));
+      }
+    } catch (error) {
+      this.#refuse(asProxyError(error));
     }
   }
 

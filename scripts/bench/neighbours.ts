@@ -8,7 +8,7 @@ import { startUpstream } from './subjects.ts';
 import { type Verdict, verdict } from './wanted.ts';
 
 const ROUNDS = 5;
-const SECONDS = 1.5;
+const SECONDS = 1.2;
 /** The noisy caller's connections are busy by then. */
 const WARM_UP_SECONDS = 0.3;
 const NEIGHBOURS: Sender = { from: [1, 2, 3, 4, 5].map((i) => `127.0.1.${i}`), mayBeRefused: true };
@@ -86,6 +86,12 @@ async function scenarios(processes: Processes, dir: string, main: string): Promi
       neighbours,
       noisy: asking('other/16384', 16_384, 256, closed),
     },
+    {
+      title: 'daemon saturated by connections',
+      port,
+      neighbours,
+      noisy: asking('other/64', 64, 256, { kind: 'close' }),
+    },
     { title: 'a pod saturated', port, neighbours: queued, noisy: pressing },
     {
       title: 'a pod saturated, with adaptiveConcurrency',
@@ -123,6 +129,7 @@ async function later(quiet: Generator, { port, neighbours }: Scenario): Promise<
 }
 
 function asking(target: string, answerBytes: number, connections: number, mode: LoadMode): Case {
-  const request = `GET http://${target} HTTP/1.1\r\nHost: ${target.split('/')[0]}\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n`;
-  return { name: target, title: target, connections, mode, request, answerBytes };
+  const fields = `GET http://${target} HTTP/1.1\r\nHost: ${target.split('/')[0]}\r\nUser-Agent: bench/1\r\nAccept: */*\r\n`;
+  const close = mode.kind === 'close' ? 'Connection: close\r\n' : '';
+  return { name: target, title: target, connections, mode, request: `${fields}${close}\r\n`, answerBytes };
 }
