@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { ProxyError } from '../../daemon/http/proxy-error.ts';
+import { type ConnectionHost, Http1ServerConnection } from '../../daemon/listener/http1-server-connection.ts';
 import { AT_ONCE, CallerTurns, MAX_WAIT_MS, SLICE_MS } from '../../daemon/policy/caller-turns.ts';
+import { DirectSocket } from '../support/codec-readers.ts';
 
 /** An event loop whose turns and time the test makes. */
 class Loop {
@@ -118,5 +120,71 @@ describe('turns of callers', () => {
         assert.equal(loop.begun.length, AT_ONCE + wanted.reduce((sum, n) => sum + n, 0));
       }),
     );
+  });
+});
+
+describe('connections whose requests wait for a turn', () => {
+  const post = (length: number) => `POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: ${length}\r\n\r\nbody`;
+
+  /** A connection that waits behind those that began at once; its caller has sent `text`. */
+  function waiting(text: string) {
+    const loop = new Loop();
+    const bodies: string[] = [];
+    const refused: string[] = [];
+    let released = 0;
+    const host: ConnectionHost = {
+      draining: false,
+      turns: loop.turns,
+      now: () => loop.now,
+      onClosed() {},
+      onRefused: ({ code }) => refused.push(code),
+      admit: () => undefined,
+      release: () => {
+        released += 1;
+      },
+      refusalLines: () => '',
+      handle: (exchange) => {
+        let body = '';
+        exchange.readBody({
+          write: (piece) => {
+            body += piece.toString();
+            return true;
+          },
+          flush() {},
+          end: () => bodies.push(body),
+        });
+      },
+    };
+    for (let i = 0; i < AT_ONCE; i += 1) loop.arrive('first');
+    const socket = new DirectSocket();
+    new Http1ServerConnection(socket.asSocket(), { address: '127.0.0.1', port: 1 }, host);
+    socket.deliver([Buffer.from(text)]);
+    assert.deepEqual(bodies, []);
+    return { loop, socket, bodies, refused, released: () => released };
+  }
+
+  test('what came of the body meanwhile is not lost', () => {
+    const { loop, socket, bodies } = waiting(post(8));
+    socket.deliver([Buffer.from('more')]);
+    loop.turn();
+    assert.deepEqual(bodies, ['bodymore']);
+  });
+
+  test('a caller that goes away meanwhile is not served, and its place is free', () => {
+    for (const event of ['close', 'end']) {
+      const { loop, socket, bodies, released } = waiting(post(8));
+      socket.emit(event);
+      loop.turn();
+      socket.emit('close');
+      assert.deepEqual([bodies, released()], [[], 1], event);
+    }
+  });
+
+  test('one that has waited in vain is answered, counted, and its place is free', () => {
+    const { loop, socket, bodies, refused, released } = waiting(post(4));
+    loop.now = MAX_WAIT_MS + 1;
+    loop.turn();
+    assert.match(socket.written, /^HTTP\/1\.1 503 .*Retry-After: 1\r\n/s);
+    assert.deepEqual([bodies, refused, released()], [[], ['overloaded'], 1]);
   });
 });
