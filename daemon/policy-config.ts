@@ -67,6 +67,7 @@ const clientKeys = {
       kind: oneOf(BALANCER_KINDS),
       maxEffort: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
       decayTimeMs: timeout.optional(),
+      slowStartMs: milliseconds.optional(),
     })
     .optional(),
 };

@@ -11,9 +11,16 @@ export interface BalancerConfig {
   readonly maxEffort: number;
   /** Time constant of an endpoint's latency, ms; for `ewma`. */
   readonly decayTimeMs: number;
+  /** How long the share of a pod that appears while others serve grows, ms; 0: it gets all of it at once. */
+  readonly slowStartMs: number;
 }
 
-export const DEFAULT_BALANCER: BalancerConfig = { kind: 'ewma', maxEffort: MAX_EFFORT, decayTimeMs: DECAY_MS };
+export const DEFAULT_BALANCER: BalancerConfig = {
+  kind: 'ewma',
+  maxEffort: MAX_EFFORT,
+  decayTimeMs: DECAY_MS,
+  slowStartMs: 0,
+};
 
 /** What one choice is made from. */
 export interface Draw<Member extends Balanced> {
@@ -33,10 +40,11 @@ export type Balancer<Member extends Balanced> = (draw: Draw<Member>) => Member |
 /** A balancer for one set of members. */
 export function makeBalancer<Member extends Balanced>(config: BalancerConfig): Balancer<Member> {
   const { kind, maxEffort } = config;
+  const slowStart = config.slowStartMs > 0;
   if (kind === 'roundRobin') {
-    const turns = new RoundRobin();
+    const turns = new RoundRobin(slowStart);
     return ({ members, now, random, onPanic, excluded }) => turns.pick(members, now, random, onPanic, excluded);
   }
-  const rule = { maxEffort, better: kind === 'p2c' ? byOutstanding : byLoad };
+  const rule = { maxEffort, slowStart, better: kind === 'p2c' ? byOutstanding : byLoad };
   return ({ members, now, random, onPanic, excluded }) => pickTwoChoices(members, now, random, onPanic, excluded, rule);
 }

@@ -1,6 +1,6 @@
 import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
 import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
-import { SLOW_START_MS, warmthAt } from './slow-start.ts';
+import { warmthAt } from './slow-start.ts';
 
 /** A request under way counts at least this, so that one that hangs shows. */
 const LEAST_MS = 1;
@@ -22,7 +22,8 @@ export class EndpointLoad {
   readonly accrual: FailureAccrual;
   readonly #latency: LatencyAverage;
   #proven = false;
-  #warmingSince = Number.NEGATIVE_INFINITY;
+  #warmingSince = 0;
+  #warmingMs = 0;
   /** Requests under way. */
   outstanding = 0;
 
@@ -41,15 +42,15 @@ export class EndpointLoad {
     return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now)) * (this.outstanding + 1);
   }
 
-  /** It appeared at `now` while others served: its share is to grow. */
-  warmUp(now: number): void {
+  /** It appeared at `now` while others served: its share is to grow for so many ms. */
+  warmUp(now: number, windowMs: number): void {
     this.#warmingSince = now;
+    this.#warmingMs = windowMs;
   }
 
   /** The part of its share that it gets at `now`, up to 1. */
   warmth(now: number): number {
-    const ageMs = now - this.#warmingSince;
-    return ageMs >= SLOW_START_MS ? 1 : warmthAt(ageMs);
+    return warmthAt(now - this.#warmingSince, this.#warmingMs);
   }
 
   begin(): void {

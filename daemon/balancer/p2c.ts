@@ -23,11 +23,13 @@ const ODDS_EXPONENT = 3;
 export interface DrawRule {
   /** Draws before what is out is taken all the same. */
   readonly maxEffort: number;
+  /** Whether new members get a part of their share only. */
+  readonly slowStart: boolean;
   /** The better of two that are both in, or both out. */
   readonly better: (a: Balanced, b: Balanced, now: number, random: () => number) => Balanced;
 }
 
-const BY_LOAD: DrawRule = { maxEffort: MAX_EFFORT, better: byLoad };
+const BY_LOAD: DrawRule = { maxEffort: MAX_EFFORT, slowStart: false, better: byLoad };
 
 /**
  * Power of two choices (Mitzenmacher 2001; linkerd's `p2c`): of two distinct members at random, most likely the one of lower
@@ -58,8 +60,9 @@ export function pickTwoChoices<Member extends Balanced>(
     const b = from[offset >= first ? offset + 1 : offset] as Member;
     if (a.out && a.takeProbe(now)) return a;
     if (b.out && b.takeProbe(now)) return b;
-    chosen =
-      a.out !== b.out ? (a.out ? b : a) : (giveWay(a, b, now, random) ?? (rule.better(a, b, now, random) as Member));
+    if (a.out !== b.out) return a.out ? b : a;
+    const warmer = rule.slowStart ? giveWay(a, b, now, random) : undefined;
+    chosen = warmer ?? (rule.better(a, b, now, random) as Member);
     if (!chosen.out) return chosen;
   }
   onPanic();

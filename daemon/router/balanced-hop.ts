@@ -43,8 +43,8 @@ export abstract class BalancedHop implements Hop {
     return this.endpoint.load(now);
   }
 
-  warmUp(now: number): void {
-    this.endpoint.warmUp(now);
+  warmUp(now: number, windowMs: number): void {
+    this.endpoint.warmUp(now, windowMs);
   }
 
   warmth(now: number): number {

@@ -91,7 +91,8 @@ export class Destination implements Route {
     const routed = transform.apply(endpoints.map((endpoint) => ({ endpoint, path: UNROUTED })));
     const pods = new Set(endpoints.map(podKey));
     // The first pods of a name have nobody who could serve meanwhile. One that only changes its path is not new.
-    const slowStart = [...pods].some((pod) => this.#pods.has(pod));
+    const { slowStartMs } = this.policy.balancer;
+    const slowStart = slowStartMs > 0 && [...pods].some((pod) => this.#pods.has(pod));
     const byKey = new Map<string, Hop>();
     const near: Hop[] = [];
     const far: Hop[] = [];
@@ -101,7 +102,7 @@ export class Destination implements Route {
       const hop = this.#byKey.get(key) ?? makeHop(one);
       if (byKey.has(key)) continue;
       byKey.set(key, hop);
-      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now());
+      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now(), slowStartMs);
       (one.endpoint.far === true ? far : near).push(hop);
     }
     this.#byKey = byKey;

@@ -17,8 +17,8 @@ export interface Hop extends Balanced {
   readonly proxy: boolean;
   /** Which context fields of the answer go on to the caller. */
   readonly answerFilter: FieldFilter;
-  /** Its pod appeared while others served. */
-  warmUp(now: number): void;
+  /** Its pod appeared while others served: its share is to grow for so many ms. */
+  warmUp(now: number, windowMs: number): void;
   /** An attempt on it begins. */
   begin(): void;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */

@@ -57,6 +57,7 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
       kind: client.loadBalancer?.kind ?? DEFAULT_POLICY.balancer.kind,
       maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
       decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
+      slowStartMs: client.loadBalancer?.slowStartMs ?? DEFAULT_POLICY.balancer.slowStartMs,
     },
   };
 }

@@ -16,7 +16,7 @@ import {
 const ACCRUAL = { failures: 5, minMs: 5_000, maxMs: 300_000 };
 /** finagle's limit of requeues of one request. */
 const MAX_REQUEUES = 25;
-const RULE = { maxEffort: MAX_EFFORT, better: byOutstanding };
+const RULE = { maxEffort: MAX_EFFORT, slowStart: false, better: byOutstanding };
 const noPanic = () => {};
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
+import { type Balancer, DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
 import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
@@ -52,9 +52,9 @@ class SimulatedPod implements Balanced {
 /** Runs requests at a steady rate on a virtual clock; gives how many picks ignored who is out. */
 function simulate(
   pods: readonly SimulatedPod[],
-  options: { rps: number; fromMs: number; toMs: number; random: () => number },
+  options: { rps: number; fromMs: number; toMs: number; random: () => number; pick?: Balancer<SimulatedPod> },
 ): number {
-  const { rps, fromMs, toMs, random } = options;
+  const { rps, fromMs, toMs, random, pick = makeBalancer(DEFAULT_BALANCER) } = options;
   let panics = 0;
   const answers: { at: number; sentAt: number; pod: SimulatedPod }[] = [];
   for (let now = fromMs; now < toMs; now += 1_000 / rps) {
@@ -64,9 +64,10 @@ function simulate(
       pod.load_.answered(pod.status, at - sentAt, at);
       pod.load_.end();
     }
-    const pod = pickTwoChoices(pods, now, random, () => {
+    const onPanic = () => {
       panics += 1;
-    });
+    };
+    const pod = pick({ members: pods, now, random, onPanic, excluded: new Set() });
     if (pod === undefined) continue;
     pod.served += 1;
     pod.load_.begin();
@@ -241,16 +242,28 @@ describe('ten pods on a virtual clock', () => {
     for (const { served } of pods) assert.ok(Math.abs(served / 60_000 - 0.1) < 0.015, `${pods.map((p) => p.served)}`);
   });
 
-  test('a new one gets a tenth of its share, which grows to the whole within half a minute', () => {
+  const SLOW_START = { ...DEFAULT_BALANCER, slowStartMs: 30_000 };
+
+  test('a new one gets its share at once', () => {
     const random = seeded(6);
     const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
     simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
     const added = new SimulatedPod(20, random);
-    added.load_.warmUp(10_000);
+    simulate([...pods, added], { rps: 500, fromMs: 10_000, toMs: 20_000, random });
+    assert.ok(Math.abs(added.served - 500) < 75, String(added.served));
+  });
+
+  test('with slow start it gets a tenth of its share, which grows to the whole within that time', () => {
+    const random = seeded(6);
+    const pick = makeBalancer<SimulatedPod>(SLOW_START);
+    const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
+    simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
+    const added = new SimulatedPod(20, random);
+    added.load_.warmUp(10_000, SLOW_START.slowStartMs);
     const all = [...pods, added];
     const share = (fromMs: number, toMs: number) => {
       added.served = 0;
-      simulate(all, { rps: 500, fromMs, toMs, random });
+      simulate(all, { rps: 500, fromMs, toMs, random, pick });
       return added.served / ((toMs - fromMs) / 2);
     };
     const shares = [share(10_000, 13_000), share(13_000, 22_000), share(22_000, 28_000), share(40_000, 70_000)];
@@ -264,13 +277,13 @@ describe('ten pods on a virtual clock', () => {
     const random = seeded(7);
     const fresh = () => {
       const pod = new SimulatedPod(20, random);
-      pod.load_.warmUp(0);
+      pod.load_.warmUp(0, SLOW_START.slowStartMs);
       return pod;
     };
     const alike = [fresh(), fresh()];
-    simulate(alike, { rps: 500, fromMs: 0, toMs: 20_000, random });
+    simulate(alike, { rps: 500, fromMs: 0, toMs: 20_000, random, pick: makeBalancer(SLOW_START) });
     for (const { served } of alike) assert.ok(served > 4_500, String(served));
-    const turns = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'roundRobin' });
+    const turns = makeBalancer<SimulatedPod>({ ...SLOW_START, kind: 'roundRobin' });
     const inTurn = (members: readonly SimulatedPod[]) => {
       const onPanic = () => assert.fail('nobody is out');
       for (const one of members) one.served = 0;

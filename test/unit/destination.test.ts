@@ -37,7 +37,7 @@ class TestDestination {
 
   constructor(
     endpoints: readonly Endpoint[],
-    { confinement, drop = [] }: { confinement?: string; drop?: string[] } = {},
+    { confinement, drop = [], slowStartMs = 0 }: { confinement?: string; drop?: string[]; slowStartMs?: number } = {},
   ) {
     this.#endpoints = endpoints;
     const { hops } = this;
@@ -64,7 +64,7 @@ class TestDestination {
         endpoints: current,
         confinement,
       },
-      policy: DEFAULT_POLICY,
+      policy: { ...DEFAULT_POLICY, balancer: { ...DEFAULT_POLICY.balancer, slowStartMs } },
       transform,
       makeHop: ({ endpoint: { ip } }) => {
         const hop = {
@@ -150,8 +150,8 @@ test('an endpoint that becomes near keeps its hop', () => {
   assert.equal(world.hops.get('far-1'), before);
 });
 
-test('a pod that appears while others serve starts slowly; the first ones, and one whose daemon is another, do not', () => {
-  const world = new TestDestination([endpoint('a'), endpoint('b')]);
+test('with slow start a pod that appears while others serve starts slowly; the first ones, and one whose daemon is another, do not', () => {
+  const world = new TestDestination([endpoint('a'), endpoint('b')], { slowStartMs: 9 });
   const warmed = () => [...world.hops].map(([ip, { warmedAt }]) => `${ip} ${warmedAt ?? 'no'}`).join(', ');
   world.picked();
   assert.equal(warmed(), 'a no, b no');
@@ -167,6 +167,11 @@ test('a pod that appears while others serve starts slowly; the first ones, and o
   world.endpoints = [endpoint('d')];
   world.picked();
   assert.equal(world.hops.get('d')?.warmedAt, undefined, 'nobody else serves');
+  const usual = new TestDestination([endpoint('a')]);
+  usual.picked();
+  usual.endpoints = [endpoint('a'), endpoint('b')];
+  usual.picked();
+  assert.equal(usual.hops.get('b')?.warmedAt, undefined, 'nobody asked for it');
 });
 
 test('a name without endpoints says what confines it', () => {

@@ -27,13 +27,13 @@ describe('policies of routes', () => {
     const policy = policyFor(`
       service: {totalTimeoutMs: 500, responseClassifier: {kind: io.l5d.http.retryableRead5XX},
         retries: {budget: {ttlSecs: 5, percentCanRetry: 1.5}, backoff: {kind: jittered, minMs: 1, maxMs: 9}}},
-      client: {requestAttemptTimeoutMs: 100, loadBalancer: {kind: p2c, maxEffort: 9},
+      client: {requestAttemptTimeoutMs: 100, loadBalancer: {kind: p2c, maxEffort: 9, slowStartMs: 30000},
         failureAccrual: {kind: io.l5d.consecutiveFailures, failures: 3, backoff: {kind: constant, ms: 700}}}`);
     assert.deepEqual([policy.totalTimeoutMs, policy.attemptTimeoutMs], [500, 100]);
     assert.deepEqual(policy.retryBudget, { ttlSecs: 5, minRetriesPerSec: 10, percentCanRetry: 1.5 });
     assert.deepEqual(policy.retryBackoff, { kind: 'jittered', minMs: 1, maxMs: 9 });
     assert.deepEqual(policy.failureAccrual, { failures: 3, minMs: 700, maxMs: 700 });
-    assert.deepEqual(policy.balancer, { kind: 'p2c', maxEffort: 9, decayTimeMs: 10_000 });
+    assert.deepEqual(policy.balancer, { kind: 'p2c', maxEffort: 9, decayTimeMs: 10_000, slowStartMs: 30_000 });
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
@@ -82,6 +82,10 @@ describe('policies of routes', () => {
     [
       'client: {loadBalancer: {kind: aperture}}',
       'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, roundRobin',
+    ],
+    [
+      'client: {loadBalancer: {kind: ewma, slowStartMs: -1}}',
+      'client.loadBalancer.slowStartMs: give a number of milliseconds',
     ],
     [
       'client: {failureAccrual: {kind: io.l5d.successRate}}',
