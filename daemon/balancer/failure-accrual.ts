@@ -1,3 +1,5 @@
+import type { Ejectable, EjectionLimit } from './ejection-limit.ts';
+
 export interface FailureAccrualOptions {
   /** Failures in a row after which an endpoint is out. */
   readonly failures: number;
@@ -15,17 +17,24 @@ export const GATEWAY_ACCRUAL: FailureAccrualOptions = { failures: 1, minMs: 500,
  * Consecutive-failures circuit breaker: out after so many failures in a row; after a jittered, exponentially longer time one
  * request is let through as a probe, and its outcome decides (linkerd's failure accrual). Times are ms of one monotonic clock.
  */
-export class FailureAccrual {
+export class FailureAccrual implements Ejectable {
   readonly #options: FailureAccrualOptions;
   readonly #random: () => number;
   #failures = 0;
   #timesOut = 0;
   #outUntil: number | undefined;
   #probing = false;
+  #limit: EjectionLimit | undefined;
 
   constructor(options: FailureAccrualOptions, random: () => number) {
     this.#options = options;
     this.#random = random;
+  }
+
+  /** It is one of those of which `limit` lets some be out; undefined: it is none of them any more. */
+  join(limit: EjectionLimit | undefined): void {
+    this.#limit?.release(this);
+    this.#limit = limit;
   }
 
   /** Whether it is out and not to be used; a probe may be due all the same. */
@@ -46,15 +55,21 @@ export class FailureAccrual {
   succeeded(): void {
     this.#failures = 0;
     this.#timesOut = 0;
+    if (this.out) this.readmit();
+  }
+
+  /** In again; one more failure is enough to put it out once more. */
+  readmit(): void {
     this.#outUntil = undefined;
     this.#probing = false;
+    this.#limit?.release(this);
   }
 
   failed(now: number): void {
     this.#failures += 1;
     if (this.#failures < this.#options.failures) return;
     // Requests of before, and those that are sent although all are out, say nothing that is not known.
-    if (this.out && !this.#probing) return;
+    if (this.out ? !this.#probing : this.#limit?.eject(this) === false) return;
     this.#probing = false;
     this.#outUntil = now + this.#pauseMs();
     this.#timesOut += 1;

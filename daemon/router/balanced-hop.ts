@@ -1,3 +1,4 @@
+import type { EjectionLimit } from '../balancer/ejection-limit.ts';
 import type { EndpointLoad } from '../balancer/endpoint-load.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
@@ -49,6 +50,10 @@ export abstract class BalancedHop implements Hop {
 
   warmth(now: number): number {
     return this.endpoint.warmth(now);
+  }
+
+  join(limit: EjectionLimit | undefined): void {
+    this.endpoint.accrual.join(limit);
   }
 
   takeProbe(now: number): boolean {

@@ -1,4 +1,5 @@
 import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
+import { EjectionLimit } from '../balancer/ejection-limit.ts';
 import { RetryBudget } from '../balancer/retry-budget.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
@@ -15,7 +16,7 @@ export interface DestinationOptions {
   readonly makeHop: (routed: RoutedEndpoint) => Hop;
   /** Why no endpoint is left after the transformers, though the name has `count` of them. */
   readonly allDropped: (count: number) => ProxyError;
-  /** So many endpoints are out for their failures that being out meant nothing for a pick. */
+  /** So many endpoints are out for their failures that one is used all the same. */
   readonly onPanic: () => void;
   /** Monotonic, ms. */
   readonly now: () => number;
@@ -42,11 +43,13 @@ export class Destination implements Route {
   #count = 0;
   readonly #budget: RetryBudget;
   readonly #balancer: Balancer<Hop>;
+  readonly #ejections: EjectionLimit;
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
+    this.#ejections = new EjectionLimit(options.onPanic);
     this.#balancer = makeBalancer(options.policy.balancer);
     this.#options = options;
   }
@@ -99,18 +102,25 @@ export class Destination implements Route {
     for (const one of routed) {
       const pod = podKey(one.endpoint);
       const key = `${pod} ${pathKey(one.path)}`;
-      const hop = this.#byKey.get(key) ?? makeHop(one);
       if (byKey.has(key)) continue;
+      const hop = this.#byKey.get(key) ?? this.#joined(makeHop(one));
       byKey.set(key, hop);
       if (slowStart && !this.#pods.has(pod)) hop.warmUp(now(), slowStartMs);
       (one.endpoint.far === true ? far : near).push(hop);
     }
+    for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined);
+    this.#ejections.resize(byKey.size);
     this.#byKey = byKey;
     this.#pods = pods;
     // The near ones may all be on nodes without a daemon.
     this.#near = near.length > 0 ? near : far;
     this.#far = near.length > 0 ? far : [];
     this.#count = endpoints.length;
+  }
+
+  #joined(hop: Hop): Hop {
+    hop.join(this.#ejections);
+    return hop;
   }
 
   #explainEmpty(): ProxyError {

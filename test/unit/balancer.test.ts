@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Balancer, DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
+import { EjectionLimit } from '../../daemon/balancer/ejection-limit.ts';
 import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
@@ -187,6 +188,16 @@ describe('failure accrual', () => {
     }
     assert.equal(accrual.out, false);
   });
+
+  test('one that is let in again, though it failed, is out at its next failure', () => {
+    const accrual = new FailureAccrual(POD_ACCRUAL, () => 0.5);
+    for (let i = 0; i < 7; i += 1) accrual.failed(0);
+    accrual.readmit();
+    assert.equal(accrual.out, false);
+    accrual.failed(10);
+    assert.equal(accrual.probeDue(2_009), false);
+    assert.equal(accrual.probeDue(2_010), true, 'the second time lasts longer');
+  });
 });
 
 describe('retry budget', () => {
@@ -318,12 +329,21 @@ describe('ten pods on a virtual clock', () => {
     assert.ok(bad.served > 3_000, `${pods.map(({ served }) => served)}`);
   });
 
-  test('when every pod fails, requests still go somewhere, and recovery is seen', () => {
+  test('when every pod fails, half of them stay in, requests go somewhere, and recovery is seen', () => {
     const random = seeded(4);
     const pods = Array.from({ length: 4 }, () => new SimulatedPod(5, random));
-    for (const pod of pods) pod.status = 500;
-    const panics = simulate(pods, { rps: 100, fromMs: 0, toMs: 10_000, random });
+    let panics = 0;
+    const limit = new EjectionLimit(() => {
+      panics += 1;
+    });
+    limit.resize(pods.length);
+    for (const pod of pods) {
+      pod.status = 500;
+      pod.load_.accrual.join(limit);
+    }
+    assert.ok(simulate(pods, { rps: 100, fromMs: 0, toMs: 10_000, random }) < 3, 'five draws find one that is in');
     assert.ok(panics > 100, String(panics));
+    assert.equal(pods.filter(({ out }) => out).length, 2);
     assert.equal(
       pods.reduce((sum, { served }) => sum + served, 0),
       1_000,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { EjectionLimit } from '../../daemon/balancer/ejection-limit.ts';
+import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import type { ProxyError } from '../../daemon/http/proxy-error.ts';
 import type { Endpoint } from '../../daemon/naming/endpoint.ts';
 import type { Transform } from '../../daemon/naming/transformers/transform.ts';
@@ -11,6 +13,7 @@ import { DEFAULT_POLICY } from '../../daemon/router/route-policy.ts';
 interface TestHop {
   readonly ip: string;
   out: boolean;
+  readonly accrual: FailureAccrual;
   warmedAt: number | undefined;
 }
 
@@ -70,6 +73,7 @@ class TestDestination {
         const hop = {
           ip,
           out: false,
+          accrual: new FailureAccrual(POD_ACCRUAL, Math.random),
           outstanding: 0,
           load: () => 1,
           warmedAt: undefined as number | undefined,
@@ -77,6 +81,7 @@ class TestDestination {
             hop.warmedAt = now;
           },
           warmth: () => 1,
+          join: (limit: EjectionLimit | undefined) => hop.accrual.join(limit),
           takeProbe: () => false,
         };
         hops.set(ip, hop);
@@ -105,6 +110,16 @@ class TestDestination {
       if (hop !== undefined) seen.add(hop.ip);
     }
     return [...seen].sort().join(' ');
+  }
+
+  /** So many failures of these in a row. */
+  fail(count: number, ...ips: string[]): void {
+    for (const ip of ips) for (let i = 0; i < count; i += 1) this.hops.get(ip)?.accrual.failed(this.now);
+  }
+
+  /** The addresses that their failures have put out. */
+  get ejected(): string {
+    return [...this.hops.values()].flatMap(({ ip, accrual }) => (accrual.out ? [ip] : [])).join(' ');
   }
 
   putOut(...ips: string[]): void {
@@ -172,6 +187,34 @@ test('with slow start a pod that appears while others serve starts slowly; the f
   usual.endpoints = [endpoint('a'), endpoint('b')];
   usual.picked();
   assert.equal(usual.hops.get('b')?.warmedAt, undefined, 'nobody asked for it');
+});
+
+test('never more than half are out, however members come, go and recover', () => {
+  const world = new TestDestination(['a', 'b', 'c', 'd', 'e'].map((ip) => endpoint(ip)));
+  world.picked();
+  world.fail(7, 'a', 'b', 'c');
+  assert.deepEqual([world.ejected, world.panics], ['a b', 1]);
+  world.fail(2, 'c');
+  assert.equal(world.panics, 3);
+  world.hops.get('a')?.accrual.succeeded();
+  world.fail(1, 'c', 'd');
+  assert.equal(world.ejected, 'b c', 'one back makes room for one, and d has failed once only');
+  world.endpoints = ['a', 'c', 'd', 'e', 'f', 'g'].map((ip) => endpoint(ip));
+  world.picked();
+  world.fail(7, 'd', 'e', 'f');
+  assert.equal(world.ejected, 'b c d e', 'b is gone, and one more may be out of six than of five');
+  world.fail(1, 'b');
+  world.hops.get('b')?.accrual.succeeded();
+  world.fail(9, 'f', 'g');
+  assert.equal(world.ejected, 'c d e', 'what happens to b does not count');
+  const before = world.panics;
+  world.endpoints = ['c', 'd', 'e'].map((ip) => endpoint(ip));
+  world.picked();
+  assert.deepEqual([world.ejected, world.panics - before], ['e', 2]);
+  world.endpoints = [endpoint('e')];
+  world.picked();
+  world.fail(20, 'e');
+  assert.equal(world.ejected, '', 'the only one');
 });
 
 test('a name without endpoints says what confines it', () => {
