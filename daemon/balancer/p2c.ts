@@ -1,7 +1,7 @@
 /** What the choice looks at. Times are ms of one monotonic clock. */
 export interface Balanced {
-  /** Requests under way. */
-  readonly outstanding: number;
+  /** Requests under way, and what counts as such. */
+  queue(now: number): number;
   /** Expected cost of one more request. */
   load(now: number): number;
   /** The part of its share that it gets: less than 1 while it is new (slow-start.ts). */
@@ -88,6 +88,6 @@ export function byLoad(a: Balanced, b: Balanced, now: number, random: () => numb
 }
 
 /** The one of two with fewer requests under way (linkerd's `p2c`). */
-export function byOutstanding(a: Balanced, b: Balanced): Balanced {
-  return b.outstanding < a.outstanding ? b : a;
+export function byOutstanding(a: Balanced, b: Balanced, now: number): Balanced {
+  return b.queue(now) < a.queue(now) ? b : a;
 }

@@ -32,8 +32,8 @@ export abstract class BalancedHop implements Hop {
     this.endpoint = endpoint;
   }
 
-  get outstanding(): number {
-    return this.endpoint.outstanding;
+  queue(now: number): number {
+    return this.endpoint.queue(now);
   }
 
   get out(): boolean {
@@ -69,6 +69,10 @@ export abstract class BalancedHop implements Hop {
 
   answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.endpoint.answered(status, latencyMs, now, failed);
+  }
+
+  waits(ms: number, now: number): void {
+    this.endpoint.waits(ms, now);
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {

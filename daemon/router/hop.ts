@@ -26,6 +26,8 @@ export interface Hop extends Balanced {
   begin(): void;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
   answered(status: number, latencyMs: number, now: number, failed: boolean): void;
+  /** Its answer asks for no further request for so many ms (`Retry-After`). */
+  waits(ms: number, now: number): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
   /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */

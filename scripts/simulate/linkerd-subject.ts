@@ -49,6 +49,9 @@ class Member<Target> implements Balanced {
   load(): number {
     return this.outstanding;
   }
+  queue(): number {
+    return this.outstanding;
+  }
   warmth(): number {
     return 1;
   }

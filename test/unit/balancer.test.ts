@@ -26,13 +26,15 @@ class SimulatedPod implements Balanced {
   answerMs: number;
   status = 200;
   served = 0;
+  /** What its failures ask for. */
+  retryAfterMs: number | undefined;
 
   constructor(answerMs: number, random: () => number) {
     this.answerMs = answerMs;
     this.load_ = new EndpointLoad(random);
   }
-  get outstanding(): number {
-    return this.load_.outstanding;
+  queue(now: number): number {
+    return this.load_.queue(now);
   }
   get out(): boolean {
     return this.load_.accrual.out;
@@ -62,6 +64,7 @@ function simulate(
     answers.sort((a, b) => a.at - b.at);
     while (answers[0] !== undefined && answers[0].at <= now) {
       const { at, sentAt, pod } = answers.shift() as (typeof answers)[number];
+      if (pod.retryAfterMs !== undefined) pod.load_.waits(pod.retryAfterMs, at);
       pod.load_.answered(pod.status, at - sentAt, at);
       pod.load_.end();
     }
@@ -80,7 +83,7 @@ function simulate(
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
-    outstanding: 0,
+    queue: () => 0,
     load: () => load,
     warmth: () => 1,
     out,
@@ -327,6 +330,59 @@ describe('ten pods on a virtual clock', () => {
     simulate(pods, { rps: 500, fromMs: 60_000, toMs: 240_000, random });
     assert.equal(bad.out, false);
     assert.ok(bad.served > 3_000, `${pods.map(({ served }) => served)}`);
+  });
+
+  for (const kind of ['ewma', 'p2c'] as const) {
+    test(`${kind}: one that asks for none for a while gets next to none until then, and its share afterwards`, () => {
+      const random = seeded(8);
+      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind });
+      const pods = Array.from({ length: 10 }, () => new SimulatedPod(20, random));
+      const run = (fromMs: number, toMs: number) => {
+        for (const pod of pods) pod.served = 0;
+        simulate(pods, { rps: 500, fromMs, toMs, random, pick });
+        return pods.map(({ served }) => served);
+      };
+      run(0, 1_000);
+      const busy = pods[0] as SimulatedPod;
+      busy.load_.waits(30_000, 1_000);
+      const [meanwhile = 0] = run(1_000, 30_000);
+      assert.ok(meanwhile < 15, `${meanwhile} of 14500`);
+      const [afterwards = 0] = run(31_000, 61_000);
+      assert.ok(Math.abs(afterwards - 1_500) < 225, String(afterwards));
+    });
+
+    test(`${kind}: of pods that all ask for it each gets a part, and one that answers is believed`, () => {
+      const random = seeded(9);
+      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind });
+      const pods = Array.from({ length: 5 }, () => new SimulatedPod(20, random));
+      for (const pod of pods) {
+        pod.status = 429;
+        pod.retryAfterMs = 60_000;
+      }
+      simulate(pods, { rps: 100, fromMs: 0, toMs: 20_000, random, pick });
+      for (const { served } of pods) assert.ok(served > 200, String(pods.map((pod) => pod.served)));
+      for (const pod of pods) {
+        pod.status = 200;
+        pod.retryAfterMs = undefined;
+        pod.served = 0;
+      }
+      simulate(pods, { rps: 100, fromMs: 20_000, toMs: 40_000, random, pick });
+      const believed = pods.filter(({ served }) => served > 300).length;
+      assert.ok(believed >= 4, 'the last one to be asked may have to wait until its time is over');
+      simulate(pods, { rps: 100, fromMs: 40_000, toMs: 140_000, random, pick });
+      for (const { served } of pods) assert.ok(served > 900, String(pods.map((pod) => pod.served)));
+    });
+  }
+
+  test('p2c: one that fails at once, now and then, does not attract traffic', () => {
+    const random = seeded(10);
+    const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'p2c' });
+    const pods = Array.from({ length: 10 }, () => new SimulatedPod(50, random));
+    const bad = pods[0] as SimulatedPod;
+    bad.answerMs = 1;
+    bad.status = 429;
+    simulate(pods, { rps: 500, fromMs: 0, toMs: 30_000, random, pick });
+    assert.ok(bad.served < 1_500, `${bad.served} of 15000`);
   });
 
   test('when every pod fails, half of them stay in, requests go somewhere, and recovery is seen', () => {

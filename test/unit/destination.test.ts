@@ -74,7 +74,7 @@ class TestDestination {
           ip,
           out: false,
           accrual: new FailureAccrual(POD_ACCRUAL, Math.random),
-          outstanding: 0,
+          queue: () => 0,
           load: () => 1,
           warmedAt: undefined as number | undefined,
           warmUp: (now: number) => {

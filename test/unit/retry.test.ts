@@ -81,7 +81,7 @@ test('waits: constant, and jittered from minMs to three times as much with each 
 
 describe('balancers', () => {
   const member = (over: Partial<Balanced>): Balanced => ({
-    outstanding: 0,
+    queue: () => 0,
     load: () => 1,
     out: false,
     warmth: () => 1,
@@ -103,8 +103,8 @@ describe('balancers', () => {
   };
 
   test('p2c looks at requests under way alone, ewma at latency too', () => {
-    const slowAndIdle = member({ outstanding: 0, load: () => 1_000 });
-    const fastAndBusy = member({ outstanding: 9, load: () => 1 });
+    const slowAndIdle = member({ queue: () => 0, load: () => 1_000 });
+    const fastAndBusy = member({ queue: () => 9, load: () => 1 });
     const p2c = drawFrom({ kind: 'p2c' }, [slowAndIdle, fastAndBusy]);
     const ewma = drawFrom({ kind: 'ewma' }, [slowAndIdle, fastAndBusy]);
     for (let i = 0; i < 20; i += 1) assert.deepEqual([p2c.draw(), ewma.draw()], [0, 1]);
