@@ -46,6 +46,11 @@ const serviceKeys = {
   responseClassifier: z.strictObject({ kind: oneOf(CLASSIFIER_KINDS) }).optional(),
 };
 
+const successRate = z
+  .number({ error: 'required: a part of the requests, such as 0.9' })
+  .min(0, 'give a part of the requests, 0 to 1')
+  .max(1, 'give a part of the requests, 0 to 1');
+
 const clientKeys = {
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z
@@ -57,9 +62,21 @@ const clientKeys = {
           failures: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
           backoff: backoff.optional(),
         }),
+        z.strictObject({
+          kind: z.literal('io.l5d.successRate'),
+          successRate,
+          requests: z.int({ error: 'required: a number of requests' }).min(1, 'give a number, 1 or more'),
+          backoff: backoff.optional(),
+        }),
+        z.strictObject({
+          kind: z.literal('io.l5d.successRateWindowed'),
+          successRate,
+          window: z.number({ error: 'required: a number of seconds' }).min(1, 'give a number of seconds, 1 or more'),
+          backoff: backoff.optional(),
+        }),
         z.strictObject({ kind: z.literal('none') }),
       ],
-      unknownKind('io.l5d.consecutiveFailures, none'),
+      unknownKind('io.l5d.consecutiveFailures, io.l5d.successRate, io.l5d.successRateWindowed, none'),
     )
     .optional(),
   loadBalancer: z

@@ -96,7 +96,7 @@ export class EndpointLoad {
       if (this.#waitsUntil !== 0 && now - latencyMs > this.#waitsSince) this.#waitsUntil = 0;
     }
     if (failed) this.accrual.failed(now);
-    else this.accrual.succeeded();
+    else this.accrual.succeeded(now);
   }
 
   /**

@@ -63,7 +63,7 @@ class Member<Target> implements Balanced {
   ended(outcome: Outcome, now: number): void {
     this.outstanding -= 1;
     if (isFailure(outcome)) this.accrual.failed(now);
-    else this.accrual.succeeded();
+    else this.accrual.succeeded(now);
   }
 }
 

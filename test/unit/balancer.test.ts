@@ -26,12 +26,15 @@ class SimulatedPod implements Balanced {
   answerMs: number;
   status = 200;
   served = 0;
+  failed = 0;
+  /** The part of its requests that it answers 500, 100 ms late. */
+  failingPart = 0;
   /** What its failures ask for. */
   retryAfterMs: number | undefined;
 
-  constructor(answerMs: number, random: () => number) {
+  constructor(answerMs: number, random: () => number, failureAccrual = POD_ACCRUAL) {
     this.answerMs = answerMs;
-    this.load_ = new EndpointLoad(random);
+    this.load_ = new EndpointLoad(random, { failureAccrual, decayTimeMs: DECAY_MS });
   }
   queue(now: number): number {
     return this.load_.queue(now);
@@ -59,13 +62,13 @@ function simulate(
 ): number {
   const { rps, fromMs, toMs, random, pick = makeBalancer(DEFAULT_BALANCER) } = options;
   let panics = 0;
-  const answers: { at: number; sentAt: number; pod: SimulatedPod }[] = [];
+  const answers: { at: number; sentAt: number; pod: SimulatedPod; status: number }[] = [];
   for (let now = fromMs; now < toMs; now += 1_000 / rps) {
     answers.sort((a, b) => a.at - b.at);
     while (answers[0] !== undefined && answers[0].at <= now) {
-      const { at, sentAt, pod } = answers.shift() as (typeof answers)[number];
+      const { at, sentAt, pod, status } = answers.shift() as (typeof answers)[number];
       if (pod.retryAfterMs !== undefined) pod.load_.waits(pod.retryAfterMs, at);
-      pod.load_.answered(pod.status, at - sentAt, at);
+      pod.load_.answered(status, at - sentAt, at);
       pod.load_.end();
     }
     const onPanic = () => {
@@ -75,7 +78,10 @@ function simulate(
     if (pod === undefined) continue;
     pod.served += 1;
     pod.load_.begin();
-    answers.push({ at: now + pod.answerMs * (0.8 + 0.4 * random()), sentAt: now, pod });
+    const failing = pod.failingPart > 0 && random() < pod.failingPart;
+    if (failing) pod.failed += 1;
+    const answerMs = pod.answerMs * (0.8 + 0.4 * random()) + (failing ? 100 : 0);
+    answers.push({ at: now + answerMs, sentAt: now, pod, status: failing ? 500 : pod.status });
   }
   for (const { pod } of answers) pod.load_.end();
   return panics;
@@ -179,7 +185,7 @@ describe('failure accrual', () => {
     accrual.failed(1_001);
     assert.equal(accrual.probeDue(2_900), false);
     assert.equal(accrual.probeDue(3_001), true);
-    accrual.succeeded();
+    accrual.succeeded(0);
     assert.equal(accrual.out, false);
   });
 
@@ -187,7 +193,7 @@ describe('failure accrual', () => {
     const accrual = new FailureAccrual(POD_ACCRUAL, () => 0.5);
     for (let i = 0; i < 20; i += 1) {
       accrual.failed(i);
-      if (i % 5 === 4) accrual.succeeded();
+      if (i % 5 === 4) accrual.succeeded(0);
     }
     assert.equal(accrual.out, false);
   });
@@ -200,6 +206,60 @@ describe('failure accrual', () => {
     accrual.failed(10);
     assert.equal(accrual.probeDue(2_009), false);
     assert.equal(accrual.probeDue(2_010), true, 'the second time lasts longer');
+  });
+});
+
+describe('success rate', () => {
+  const PAUSES = { failures: Number.POSITIVE_INFINITY, minMs: 1_000, maxMs: 60_000 };
+  const OVER_REQUESTS = { ...PAUSES, successRate: { least: 0.8, over: { requests: 20 } } };
+  const OVER_TIME = { ...PAUSES, successRate: { least: 0.8, over: { ms: 10_000 } } };
+  /** One request a step, of which one in so many fails; gives after how many it is out. */
+  const untilOut = (accrual: FailureAccrual, failsEvery: number, stepMs: number, most = 500) => {
+    for (let i = 1; i <= most; i += 1) {
+      if (i % failsEvery === 0) accrual.failed(i * stepMs);
+      else accrual.succeeded(i * stepMs);
+      if (accrual.out) return i;
+    }
+    return undefined;
+  };
+
+  test('out at the first failure with enough requests and too few of them successful', () => {
+    for (const [options, failsEvery, stepMs, expected] of [
+      [OVER_REQUESTS, 1, 10, 20],
+      [OVER_REQUESTS, 4, 10, 20],
+      [OVER_REQUESTS, 10, 10, undefined],
+      [OVER_TIME, 1, 0, 5],
+      [OVER_TIME, 4, 10, 8],
+      [OVER_TIME, 10, 10, undefined],
+      [OVER_TIME, 1, 3_000, undefined], // too few to say anything
+    ] as const) {
+      const accrual = new FailureAccrual(options, () => 0.5);
+      assert.equal(untilOut(accrual, failsEvery, stepMs), expected, JSON.stringify({ options, failsEvery, stepMs }));
+    }
+  });
+
+  test('only a probe brings it back, and then it begins anew', () => {
+    const accrual = new FailureAccrual(OVER_REQUESTS, () => 0.5);
+    untilOut(accrual, 1, 0);
+    accrual.succeeded(1);
+    assert.equal(accrual.out, true, 'a request of before');
+    assert.equal(accrual.probeDue(1_000), true);
+    accrual.beginProbe(1_000);
+    accrual.failed(1_001);
+    assert.equal(accrual.probeDue(2_999), false, 'twice as long');
+    accrual.beginProbe(3_001);
+    accrual.succeeded(3_002);
+    assert.equal(accrual.out, false);
+    assert.equal(untilOut(accrual, 1, 0), 19);
+  });
+
+  test('what is long past counts no more', () => {
+    const accrual = new FailureAccrual(OVER_TIME, () => 0.5);
+    for (let i = 0; i < 100; i += 1) accrual.succeeded(0);
+    for (let i = 0; i < 4; i += 1) accrual.failed(60_000);
+    assert.equal(accrual.out, false, 'four requests are too few');
+    accrual.failed(60_000);
+    assert.equal(accrual.out, true);
   });
 });
 
@@ -371,6 +431,20 @@ describe('ten pods on a virtual clock', () => {
       assert.ok(believed >= 4, 'the last one to be asked may have to wait until its time is over');
       simulate(pods, { rps: 100, fromMs: 40_000, toMs: 140_000, random, pick });
       for (const { served } of pods) assert.ok(served > 900, String(pods.map((pod) => pod.served)));
+    });
+  }
+
+  for (const [what, accrual] of [
+    ['failures in a row', POD_ACCRUAL],
+    ['a success rate', { ...POD_ACCRUAL, successRate: { least: 0.9, over: { requests: 20 } } }],
+  ] as const) {
+    test(`${what}: of five pods of which one fails 40 %, 99.4 % of the requests succeed`, () => {
+      const random = seeded(11);
+      const pods = Array.from({ length: 5 }, () => new SimulatedPod(20, random, accrual));
+      const [bad] = pods as [SimulatedPod];
+      bad.failingPart = 0.4;
+      simulate(pods, { rps: 300, fromMs: 0, toMs: 60_000, random });
+      assert.ok(bad.failed < 0.006 * 18_000, `${bad.failed} of 18000`);
     });
   }
 

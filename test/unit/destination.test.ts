@@ -196,7 +196,7 @@ test('never more than half are out, however members come, go and recover', () =>
   assert.deepEqual([world.ejected, world.panics], ['a b', 1]);
   world.fail(2, 'c');
   assert.equal(world.panics, 3);
-  world.hops.get('a')?.accrual.succeeded();
+  world.hops.get('a')?.accrual.succeeded(0);
   world.fail(1, 'c', 'd');
   assert.equal(world.ejected, 'b c', 'one back makes room for one, and d has failed once only');
   world.endpoints = ['a', 'c', 'd', 'e', 'f', 'g'].map((ip) => endpoint(ip));
@@ -204,7 +204,7 @@ test('never more than half are out, however members come, go and recover', () =>
   world.fail(7, 'd', 'e', 'f');
   assert.equal(world.ejected, 'b c d e', 'b is gone, and one more may be out of six than of five');
   world.fail(1, 'b');
-  world.hops.get('b')?.accrual.succeeded();
+  world.hops.get('b')?.accrual.succeeded(0);
   world.fail(9, 'f', 'g');
   assert.equal(world.ejected, 'c d e', 'what happens to b does not count');
   const before = world.panics;

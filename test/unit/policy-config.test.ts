@@ -37,6 +37,25 @@ describe('policies of routes', () => {
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
+  test("linkerd's success rates, over requests and over seconds", () => {
+    const accrual = (keys: string) => policyFor(`client: {failureAccrual: {kind: io.l5d.${keys}}}`).failureAccrual;
+    assert.deepEqual(
+      accrual('successRate, successRate: 0.9, requests: 20, backoff: {kind: jittered, minMs: 1, maxMs: 2}'),
+      {
+        failures: Number.POSITIVE_INFINITY,
+        successRate: { least: 0.9, over: { requests: 20 } },
+        minMs: 1,
+        maxMs: 2,
+      },
+    );
+    assert.deepEqual(accrual('successRateWindowed, successRate: 1, window: 30'), {
+      failures: Number.POSITIVE_INFINITY,
+      successRate: { least: 1, over: { ms: 30_000 } },
+      minMs: 1_000,
+      maxMs: 60_000,
+    });
+  });
+
   test('failure accrual can be turned off', () => {
     const { failureAccrual } = policyFor('client: {failureAccrual: {kind: none}}');
     assert.equal(failureAccrual.failures, Number.POSITIVE_INFINITY);
@@ -88,8 +107,20 @@ describe('policies of routes', () => {
       'client.loadBalancer.slowStartMs: give a number of milliseconds',
     ],
     [
-      'client: {failureAccrual: {kind: io.l5d.successRate}}',
-      'client.failureAccrual.kind: unknown kind; known kinds: io.l5d.consecutiveFailures, none',
+      'client: {failureAccrual: {kind: io.l5d.successrate}}',
+      'client.failureAccrual.kind: unknown kind; known kinds: io.l5d.consecutiveFailures, io.l5d.successRate, io.l5d.successRateWindowed, none',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRate, requests: 9}}',
+      'client.failureAccrual.successRate: required: a part of the requests, such as 0.9',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRate, successRate: 90, requests: 9}}',
+      'client.failureAccrual.successRate: give a part of the requests, 0 to 1',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRateWindowed, successRate: 0.9}}',
+      'client.failureAccrual.window: required: a number of seconds',
     ],
     ['client: {kind: io.l5d.static}', 'client.configs: required: a list of {prefix, …}'],
     ['client: {configs: [{prefix: /a}]}', 'client.configs: goes with kind: io.l5d.static only'],
