@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ConfigProblem } from '../lib/config-file.ts';
-import { BALANCER_KINDS } from './balancer/balancer.ts';
+import { DEFAULT_BALANCER } from './balancer/balancer.ts';
 import { CLASSIFIER_KINDS } from './router/response-classifier.ts';
 
 /** linkerd's `routers[].service` and `routers[].client`: what is said of destinations, for all of them or by prefix. */
@@ -51,6 +51,14 @@ const successRate = z
   .min(0, 'give a part of the requests, 0 to 1')
   .max(1, 'give a part of the requests, 0 to 1');
 
+const maxEffort = z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional();
+const load = z.number({ error: 'give a number of requests, above 0' }).gt(0, 'give a number of requests, above 0');
+const ofAllBalancers = {
+  // Accepted, and without effect: what is gone from a Service is never asked.
+  enableProbation: z.boolean({ error: 'give true or false' }).optional(),
+  slowStartMs: milliseconds.optional(),
+};
+
 const clientKeys = {
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z
@@ -80,12 +88,30 @@ const clientKeys = {
     )
     .optional(),
   loadBalancer: z
-    .strictObject({
-      kind: oneOf(BALANCER_KINDS),
-      maxEffort: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
-      decayTimeMs: timeout.optional(),
-      slowStartMs: milliseconds.optional(),
-    })
+    .discriminatedUnion(
+      'kind',
+      [
+        z.strictObject({ kind: z.literal('ewma'), maxEffort, decayTimeMs: timeout.optional(), ...ofAllBalancers }),
+        z.strictObject({ kind: z.literal('p2c'), maxEffort, ...ofAllBalancers }),
+        z
+          .strictObject({
+            kind: z.literal('aperture'),
+            maxEffort,
+            smoothWindowMs: timeout.optional(),
+            lowLoad: load.optional(),
+            highLoad: load.optional(),
+            minAperture: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+            ...ofAllBalancers,
+          })
+          .refine(
+            ({ lowLoad = DEFAULT_BALANCER.lowLoad, highLoad = DEFAULT_BALANCER.highLoad }) => lowLoad < highLoad,
+            { path: ['highLoad'], error: 'give more than lowLoad' },
+          ),
+        z.strictObject({ kind: z.literal('heap'), ...ofAllBalancers }),
+        z.strictObject({ kind: z.literal('roundRobin'), ...ofAllBalancers }),
+      ],
+      unknownKind('ewma, p2c, aperture, heap, roundRobin'),
+    )
     .optional(),
 };
 

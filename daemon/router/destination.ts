@@ -43,6 +43,7 @@ export class Destination implements Route {
   #count = 0;
   readonly #budget: RetryBudget;
   readonly #balancer: Balancer<Hop>;
+  readonly #farBalancer: Balancer<Hop>;
   readonly #ejections: EjectionLimit;
 
   constructor(options: DestinationOptions) {
@@ -51,6 +52,7 @@ export class Destination implements Route {
     this.#budget = new RetryBudget(options.policy.retryBudget);
     this.#ejections = new EjectionLimit(options.onPanic);
     this.#balancer = makeBalancer(options.policy.balancer);
+    this.#farBalancer = makeBalancer(options.policy.balancer);
     this.#options = options;
   }
 
@@ -71,7 +73,7 @@ export class Destination implements Route {
       excluded: tried,
     });
     if (near !== undefined && !this.#nearFailed) return near;
-    return this.#balancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
+    return this.#farBalancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
   }
 
   readonly #onNearFailed = (): void => {

@@ -53,13 +53,14 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
     classifier:
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
     failureAccrual: accrualOf(client.failureAccrual),
-    balancer: {
-      kind: client.loadBalancer?.kind ?? DEFAULT_POLICY.balancer.kind,
-      maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
-      decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
-      slowStartMs: client.loadBalancer?.slowStartMs ?? DEFAULT_POLICY.balancer.slowStartMs,
-    },
+    balancer: balancerOf(client.loadBalancer),
   };
+}
+
+function balancerOf(config: ClientConfig['loadBalancer']): RoutePolicy['balancer'] {
+  if (config === undefined) return DEFAULT_POLICY.balancer;
+  const { enableProbation: _, ...said } = config;
+  return { ...DEFAULT_POLICY.balancer, ...(said as Partial<RoutePolicy['balancer']>) };
 }
 
 function accrualOf(config: ClientConfig['failureAccrual']): RoutePolicy['failureAccrual'] {

@@ -448,6 +448,51 @@ describe('ten pods on a virtual clock', () => {
     });
   }
 
+  for (const [rps, least, most] of [
+    [1, 1, 1],
+    [500, 5, 6], // ten under way, two at each
+    [2_500, 20, 20],
+  ] as const) {
+    test(`aperture: ${rps} requests a second keep to ${least} to ${most} of twenty pods`, () => {
+      const random = seeded(12);
+      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture' });
+      const pods = Array.from({ length: 20 }, () => new SimulatedPod(20, random));
+      const run = (fromMs: number, toMs: number) => {
+        for (const pod of pods) pod.served = 0;
+        simulate(pods, { rps, fromMs, toMs, random, pick });
+        return pods.filter(({ served }) => served > 0);
+      };
+      run(0, 19_000);
+      const serving = run(19_000, 20_000);
+      assert.ok(serving.length >= least && serving.length <= most, String(serving.length));
+      if (rps > 1_000) return;
+      const [first] = serving as [SimulatedPod];
+      for (let i = 0; i < 7; i += 1) first.load_.accrual.failed(20_000);
+      const others = run(20_000, 20_700);
+      assert.ok(!others.includes(first), 'it is out');
+      assert.ok(rps < 10 || others.length >= least, 'another takes its place');
+      first.load_.accrual.succeeded(20_700);
+      if (rps > 10) assert.ok(run(20_700, 22_000).includes(first), 'and gives it back');
+    });
+  }
+
+  test('aperture: when all are out, one is used all the same; those tried are left out', () => {
+    const random = seeded(13);
+    const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture' });
+    const members = Array.from({ length: 3 }, () => new SimulatedPod(20, random));
+    let panics = 0;
+    const onPanic = () => {
+      panics += 1;
+    };
+    const excluded = new Set<SimulatedPod>();
+    for (let i = 0; i < 3; i += 1) excluded.add(pick({ members, now: 0, random, onPanic, excluded }) as SimulatedPod);
+    assert.deepEqual([excluded.size, excluded.has(undefined as never), panics], [3, false, 0]);
+    assert.equal(pick({ members, now: 0, random, onPanic, excluded }), undefined);
+    for (const pod of members) for (let i = 0; i < 7; i += 1) pod.load_.accrual.failed(0);
+    assert.notEqual(pick({ members, now: 1, random, onPanic, excluded: new Set() }), undefined);
+    assert.equal(panics, 1);
+  });
+
   test('p2c: one that fails at once, now and then, does not attract traffic', () => {
     const random = seeded(10);
     const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'p2c' });

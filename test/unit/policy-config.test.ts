@@ -33,7 +33,12 @@ describe('policies of routes', () => {
     assert.deepEqual(policy.retryBudget, { ttlSecs: 5, minRetriesPerSec: 10, percentCanRetry: 1.5 });
     assert.deepEqual(policy.retryBackoff, { kind: 'jittered', minMs: 1, maxMs: 9 });
     assert.deepEqual(policy.failureAccrual, { failures: 3, minMs: 700, maxMs: 700 });
-    assert.deepEqual(policy.balancer, { kind: 'p2c', maxEffort: 9, decayTimeMs: 10_000, slowStartMs: 30_000 });
+    assert.deepEqual(policy.balancer, {
+      ...DEFAULT_POLICY.balancer,
+      kind: 'p2c',
+      maxEffort: 9,
+      slowStartMs: 30_000,
+    });
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
@@ -54,6 +59,19 @@ describe('policies of routes', () => {
       minMs: 1_000,
       maxMs: 60_000,
     });
+  });
+
+  test("linkerd's balancers", () => {
+    const balancer = (keys: string) => policyFor(`client: {loadBalancer: {${keys}}}`).balancer;
+    const { balancer: defaults } = DEFAULT_POLICY;
+    for (const kind of ['ewma', 'p2c', 'aperture', 'heap', 'roundRobin'] as const) {
+      assert.deepEqual(balancer(`kind: ${kind}, enableProbation: true`), { ...defaults, kind });
+    }
+    assert.deepEqual(
+      balancer('kind: aperture, maxEffort: 3, smoothWindowMs: 100, lowLoad: 0.1, highLoad: 1, minAperture: 4'),
+      { ...defaults, kind: 'aperture', maxEffort: 3, smoothWindowMs: 100, lowLoad: 0.1, highLoad: 1, minAperture: 4 },
+    );
+    assert.deepEqual(balancer('kind: ewma, decayTimeMs: 1'), { ...defaults, decayTimeMs: 1 });
   });
 
   test('failure accrual can be turned off', () => {
@@ -99,8 +117,17 @@ describe('policies of routes', () => {
       'service.responseClassifier.kind: unknown kind; known kinds: io.l5d.http.nonRetryable5XX, io.l5d.http.retryableRead5XX, io.l5d.http.retryableIdempotent5XX, io.l5d.http.retryableAll5XX, io.l5d.http.allSuccessful',
     ],
     [
-      'client: {loadBalancer: {kind: aperture}}',
-      'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, roundRobin',
+      'client: {loadBalancer: {kind: leastLoaded}}',
+      'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, aperture, heap, roundRobin',
+    ],
+    [
+      'client: {loadBalancer: {kind: heap, enableProbation: maybe}}',
+      'client.loadBalancer.enableProbation: give true or false',
+    ],
+    ['client: {loadBalancer: {kind: aperture, lowLoad: 2}}', 'client.loadBalancer.highLoad: give more than lowLoad'],
+    [
+      'client: {loadBalancer: {kind: aperture, minAperture: 0}}',
+      'client.loadBalancer.minAperture: give a number, 1 or more',
     ],
     [
       'client: {loadBalancer: {kind: ewma, slowStartMs: -1}}',
