@@ -10,13 +10,16 @@ const MOST = 3;
 /**
  * Moving average of an endpoint's latency, ms, after linkerd's peak EWMA: it falls in silence too, so that an endpoint that
  * was slow is tried again. Unlike linkerd's it does not take a single slow answer (a cold start, a collected heap) for the
- * truth: that would send an endpoint's share elsewhere for the better part of a minute.
+ * truth: that would send an endpoint's share elsewhere for the better part of a minute. The first ten count alike: if they
+ * began at nothing, a new endpoint would seem fast.
  * Times are ms of one monotonic clock.
  */
 export class LatencyAverage {
   readonly #decayMs: number;
   #value = 0;
   #stamp = 0;
+  /** Weight of the next observation, at least: the first few count alike. */
+  #weight = 1;
 
   constructor(decayMs: number = DECAY_MS) {
     this.#decayMs = decayMs;
@@ -27,8 +30,9 @@ export class LatencyAverage {
     const expected = this.value(now);
     const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
     const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
-    this.#value = expected + (latency - expected) * (latency > expected ? WEIGHT : Math.max(age, WEIGHT));
+    this.#value = expected + (latency - expected) * (latency > expected ? this.#weight : Math.max(age, this.#weight));
     this.#stamp = now;
+    if (this.#weight > WEIGHT) this.#weight = Math.max(WEIGHT, this.#weight / (1 + this.#weight));
   }
 
   /** What to expect at `now`; 0 where nothing is known. */

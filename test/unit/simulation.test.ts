@@ -59,10 +59,11 @@ test('nine pods on one node and one on another get a tenth each, which choosing 
   assert.ok(share(LINKERD) > 0.2);
 });
 
-test('a node without power costs nobody a request, and with slow start pods that are replaced do not either', () => {
+test('a node without power costs nobody a request, and pods that are replaced do not either, nor with slow start', () => {
   const slowStart = nodemesh('slow start', { slowStartMs: 30_000 });
   for (const [name, subject] of [
     ['dead host', NODEMESH],
+    ['rolling restart', NODEMESH],
     ['rolling restart', slowStart],
   ] as const) {
     const { success } = simulate(scenario(name), subject, 5);
