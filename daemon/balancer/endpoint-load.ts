@@ -1,6 +1,8 @@
+import type { EjectionLimit } from './ejection-limit.ts';
 import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
-import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
+import { DECAY_MS, LatencyAverage } from './latency-average.ts';
 import { warmthAt } from './slow-start.ts';
+import { UsualLatency } from './usual-latency.ts';
 
 /** A request under way counts at least this, so that one that hangs shows. */
 const LEAST_MS = 1;
@@ -10,6 +12,12 @@ const FAILURE_MS = 1_000;
 const WAITING = 100;
 /** Load of an endpoint that has never answered and is being asked: it gets one request, and no more before the answer. */
 const UNPROVEN = 1e9;
+
+/** What the pods of one Service have in common. */
+export interface Siblings {
+  readonly ejections: EjectionLimit;
+  readonly usual: UsualLatency;
+}
 
 export interface EndpointLoadOptions {
   readonly failureAccrual: FailureAccrualOptions;
@@ -23,6 +31,7 @@ const DEFAULTS: EndpointLoadOptions = { failureAccrual: POD_ACCRUAL, decayTimeMs
 export class EndpointLoad {
   readonly accrual: FailureAccrual;
   readonly #latency: LatencyAverage;
+  #usual = new UsualLatency();
   #proven = false;
   #warmingSince = 0;
   #warmingMs = 0;
@@ -48,7 +57,9 @@ export class EndpointLoad {
   load(now: number): number {
     const outstanding = this.#outstanding;
     if (!this.#proven) return outstanding === 0 ? 0 : UNPROVEN + outstanding;
-    return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now), this.#waitsUntil - now) * (outstanding + 1);
+    return (
+      this.#usual.floorMs + Math.max(LEAST_MS, this.#latency.value(now), this.#waitsUntil - now) * (outstanding + 1)
+    );
   }
 
   /**
@@ -62,6 +73,12 @@ export class EndpointLoad {
 
   #recentFailures(now: number): number {
     return this.#failures * Math.exp((this.#failedAt - now) / FAILURE_MS);
+  }
+
+  /** It is one of them; undefined: it is none of them any more. */
+  join(siblings: Siblings | undefined): void {
+    this.accrual.join(siblings?.ejections);
+    if (siblings !== undefined) this.#usual = siblings.usual;
   }
 
   /** It appeared at `now` while others served: its share is to grow for so many ms. */
@@ -88,10 +105,9 @@ export class EndpointLoad {
    * classifier says otherwise) as slow and against it.
    */
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
-    this.#proven = true;
     if (failed || status === 429) this.#slow(latencyMs, now);
     else {
-      this.#latency.observe(latencyMs, now);
+      this.#usual.observe(latencyMs, this.#observe(latencyMs, now), now);
       // What was asked before says nothing of what came after.
       if (this.#waitsUntil !== 0 && now - latencyMs > this.#waitsSince) this.#waitsUntil = 0;
     }
@@ -110,13 +126,18 @@ export class EndpointLoad {
 
   /** No answer: the connection to it failed or broke. */
   lost(now: number): void {
-    this.#proven = true;
     this.#slow(0, now);
     this.accrual.failed(now);
   }
 
+  #observe(latencyMs: number, now: number): number {
+    if (!this.#proven) this.#latency.begin(this.#usual.meanMs, now);
+    this.#proven = true;
+    return this.#latency.observe(latencyMs, now, this.#usual.floorMs);
+  }
+
   #slow(latencyMs: number, now: number): void {
-    this.#latency.observe(Math.max(latencyMs, FAILURE_MS), now);
+    this.#observe(Math.max(latencyMs, FAILURE_MS), now);
     this.#failures = this.#recentFailures(now) + 1;
     this.#failedAt = now;
   }

@@ -1,7 +1,5 @@
 /** Time constant: what was observed this long ago weighs a third (linkerd's `decayTimeMs`). */
 export const DECAY_MS = 10_000;
-/** Latencies below this say nothing about an endpoint: the way to another node and the waits of a busy machine are of this size. */
-export const FLOOR_MS = 20;
 /** Least weight of an observation, however soon after the last it comes. */
 const WEIGHT = 0.1;
 /** What one observation counts as at most, in terms of what was expected: slow is what answers slowly again and again. */
@@ -10,29 +8,35 @@ const MOST = 3;
 /**
  * Moving average of an endpoint's latency, ms, after linkerd's peak EWMA: it falls in silence too, so that an endpoint that
  * was slow is tried again. Unlike linkerd's it does not take a single slow answer (a cold start, a collected heap) for the
- * truth: that would send an endpoint's share elsewhere for the better part of a minute. The first ten count alike: if they
- * began at nothing, a new endpoint would seem fast.
+ * truth: that would send an endpoint's share elsewhere for the better part of a minute. A new endpoint
+ * begins with what is usual (`begin`): if it began at nothing, it would seem fast.
  * Times are ms of one monotonic clock.
  */
 export class LatencyAverage {
   readonly #decayMs: number;
   #value = 0;
   #stamp = 0;
-  /** Weight of the next observation, at least: the first few count alike. */
-  #weight = 1;
 
   constructor(decayMs: number = DECAY_MS) {
     this.#decayMs = decayMs;
   }
 
-  /** Takes one latency, observed at `now`. */
-  observe(latencyMs: number, now: number): void {
+  /**
+   * Takes one latency, observed at `now`; gives how far it is from what was expected, ms. Below `floorMs` latencies say nothing.
+   */
+  observe(latencyMs: number, now: number, floorMs: number): number {
     const expected = this.value(now);
-    const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
+    const latency = Math.min(latencyMs, MOST * (expected + floorMs));
     const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
-    this.#value = expected + (latency - expected) * (latency > expected ? this.#weight : Math.max(age, this.#weight));
+    this.#value = expected + (latency - expected) * (latency > expected ? WEIGHT : Math.max(age, WEIGHT));
     this.#stamp = now;
-    if (this.#weight > WEIGHT) this.#weight = Math.max(WEIGHT, this.#weight / (1 + this.#weight));
+    return Math.abs(latency - expected);
+  }
+
+  /** Expects so many ms, where nothing was observed yet. */
+  begin(expectedMs: number, now: number): void {
+    this.#value = expectedMs;
+    this.#stamp = now;
   }
 
   /** What to expect at `now`; 0 where nothing is known. */

@@ -1,5 +1,4 @@
-import type { EjectionLimit } from '../balancer/ejection-limit.ts';
-import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { EndpointLoad, Siblings } from '../balancer/endpoint-load.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
@@ -52,8 +51,8 @@ export abstract class BalancedHop implements Hop {
     return this.endpoint.warmth(now);
   }
 
-  join(limit: EjectionLimit | undefined): void {
-    this.endpoint.accrual.join(limit);
+  join(siblings: Siblings | undefined): void {
+    this.endpoint.join(siblings);
   }
 
   takeProbe(now: number): boolean {

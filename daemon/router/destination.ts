@@ -1,6 +1,8 @@
 import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
 import { EjectionLimit } from '../balancer/ejection-limit.ts';
+import type { Siblings } from '../balancer/endpoint-load.ts';
 import { RetryBudget } from '../balancer/retry-budget.ts';
+import { UsualLatency } from '../balancer/usual-latency.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
@@ -44,13 +46,13 @@ export class Destination implements Route {
   readonly #budget: RetryBudget;
   readonly #balancer: Balancer<Hop>;
   readonly #farBalancer: Balancer<Hop>;
-  readonly #ejections: EjectionLimit;
+  readonly #siblings: Siblings;
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
-    this.#ejections = new EjectionLimit(options.onPanic);
+    this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
     this.#balancer = makeBalancer(options.policy.balancer);
     this.#farBalancer = makeBalancer(options.policy.balancer);
     this.#options = options;
@@ -111,7 +113,7 @@ export class Destination implements Route {
       (one.endpoint.far === true ? far : near).push(hop);
     }
     for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined);
-    this.#ejections.resize(byKey.size);
+    this.#siblings.ejections.resize(byKey.size);
     this.#byKey = byKey;
     this.#pods = pods;
     // The near ones may all be on nodes without a daemon.
@@ -121,7 +123,7 @@ export class Destination implements Route {
   }
 
   #joined(hop: Hop): Hop {
-    hop.join(this.#ejections);
+    hop.join(this.#siblings);
     return hop;
   }
 

@@ -1,4 +1,4 @@
-import type { EjectionLimit } from '../balancer/ejection-limit.ts';
+import type { Siblings } from '../balancer/endpoint-load.ts';
 import type { Balanced } from '../balancer/p2c.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
@@ -20,8 +20,8 @@ export interface Hop extends Balanced {
   readonly answerFilter: FieldFilter;
   /** Its pod appeared while others served: its share is to grow for so many ms. */
   warmUp(now: number, windowMs: number): void;
-  /** It is one of the pods of which `limit` lets some be out for their failures; undefined: it is none of them any more. */
-  join(limit: EjectionLimit | undefined): void;
+  /** It is one of these pods; undefined: it is none of them any more. */
+  join(siblings: Siblings | undefined): void;
   /** An attempt on it begins. */
   begin(): void;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */

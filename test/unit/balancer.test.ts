@@ -1,91 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type Balancer, DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
-import { EjectionLimit } from '../../daemon/balancer/ejection-limit.ts';
-import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
 import { type Balanced, pickTwoChoices } from '../../daemon/balancer/p2c.ts';
 import { RETRY_BUDGET, RetryBudget } from '../../daemon/balancer/retry-budget.ts';
-
-/** Numbers in [0, 1) from a seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** A pod of a simulated Service: answers after so many ms with this status. */
-class SimulatedPod implements Balanced {
-  readonly load_: EndpointLoad;
-  answerMs: number;
-  status = 200;
-  served = 0;
-  failed = 0;
-  /** The part of its requests that it answers 500, 100 ms late. */
-  failingPart = 0;
-  /** What its failures ask for. */
-  retryAfterMs: number | undefined;
-
-  constructor(answerMs: number, random: () => number, failureAccrual = POD_ACCRUAL) {
-    this.answerMs = answerMs;
-    this.load_ = new EndpointLoad(random, { failureAccrual, decayTimeMs: DECAY_MS });
-  }
-  queue(now: number): number {
-    return this.load_.queue(now);
-  }
-  get out(): boolean {
-    return this.load_.accrual.out;
-  }
-  load(now: number): number {
-    return this.load_.load(now);
-  }
-  warmth(now: number): number {
-    return this.load_.warmth(now);
-  }
-  takeProbe(now: number): boolean {
-    const due = this.load_.accrual.probeDue(now);
-    if (due) this.load_.accrual.beginProbe(now);
-    return due;
-  }
-}
-
-/** Runs requests at a steady rate on a virtual clock; gives how many picks ignored who is out. */
-function simulate(
-  pods: readonly SimulatedPod[],
-  options: { rps: number; fromMs: number; toMs: number; random: () => number; pick?: Balancer<SimulatedPod> },
-): number {
-  const { rps, fromMs, toMs, random, pick = makeBalancer(DEFAULT_BALANCER) } = options;
-  let panics = 0;
-  const answers: { at: number; sentAt: number; pod: SimulatedPod; status: number }[] = [];
-  for (let now = fromMs; now < toMs; now += 1_000 / rps) {
-    answers.sort((a, b) => a.at - b.at);
-    while (answers[0] !== undefined && answers[0].at <= now) {
-      const { at, sentAt, pod, status } = answers.shift() as (typeof answers)[number];
-      if (pod.retryAfterMs !== undefined) pod.load_.waits(pod.retryAfterMs, at);
-      pod.load_.answered(status, at - sentAt, at);
-      pod.load_.end();
-    }
-    const onPanic = () => {
-      panics += 1;
-    };
-    const pod = pick({ members: pods, now, random, onPanic, excluded: new Set() });
-    if (pod === undefined) continue;
-    pod.served += 1;
-    pod.load_.begin();
-    const failing = pod.failingPart > 0 && random() < pod.failingPart;
-    if (failing) pod.failed += 1;
-    const answerMs = pod.answerMs * (0.8 + 0.4 * random()) + (failing ? 100 : 0);
-    answers.push({ at: now + answerMs, sentAt: now, pod, status: failing ? 500 : pod.status });
-  }
-  for (const { pod } of answers) pod.load_.end();
-  return panics;
-}
+import { UsualLatency } from '../../daemon/balancer/usual-latency.ts';
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
@@ -141,24 +61,23 @@ describe('latency average', () => {
   test('one slow answer counts a little, slow ones in a row count in full, silence pulls down', () => {
     const average = new LatencyAverage();
     assert.equal(average.value(0), 0);
-    for (let i = 0; i < 50; i += 1) average.observe(10, i);
+    for (let i = 0; i < 50; i += 1) average.observe(10, i, 20);
     const usual = average.value(50);
     assert.ok(usual > 9 && usual < 11, String(usual));
-    average.observe(1_000, 51);
+    average.observe(1_000, 51, 20);
     assert.ok(average.value(51) < 40, String(average.value(51)));
-    for (let i = 0; i < 60; i += 1) average.observe(1_000, 52 + i);
+    for (let i = 0; i < 60; i += 1) average.observe(1_000, 52 + i, 20);
     assert.ok(average.value(112) > 900, String(average.value(112)));
     assert.ok(average.value(112 + DECAY_MS) < 400);
     assert.ok(average.value(112 + 10 * DECAY_MS) < 0.1);
   });
 
-  test('the first few count alike, so that an endpoint that begins slowly is known for it', () => {
+  test('a new one begins with what is usual', () => {
     const average = new LatencyAverage();
-    for (const latency of [50, 40, 60]) average.observe(latency, 0);
-    assert.ok(Math.abs(average.value(0) - 50) < 1e-9, String(average.value(0)));
-    const cold = new LatencyAverage();
-    for (const latency of [5_000, 10, 10, 10, 10]) cold.observe(latency, 0);
-    assert.ok(cold.value(0) < 25, String(cold.value(0)));
+    average.begin(20, 5);
+    assert.equal(average.value(5), 20);
+    assert.equal(average.observe(50, 5, 20), 30);
+    assert.ok(Math.abs(average.value(5) - 23) < 1e-9, String(average.value(5)));
   });
 
   test('it never leaves the range of what was observed', () => {
@@ -171,12 +90,32 @@ describe('latency average', () => {
           let now = 0;
           for (const [latency, pause] of observations) {
             now += pause;
-            average.observe(latency, now);
+            average.observe(latency, now, 20);
             assert.ok(average.value(now) <= most + 1e-9 && average.value(now) >= 0);
           }
         },
       ),
     );
+  });
+});
+
+describe('usual latency', () => {
+  test('the floor goes with how much latencies differ by chance, from 5 to 20 ms', () => {
+    const usual = new UsualLatency();
+    assert.deepEqual([usual.floorMs, usual.meanMs], [20, 0]);
+    const observe = (latencyMs: number, deviationMs: number, fromMs: number) => {
+      for (let i = 0; i < 30_000; i += 1) usual.observe(latencyMs, deviationMs, fromMs + i);
+    };
+    observe(3, 0.1, 0);
+    assert.equal(usual.floorMs, 5);
+    assert.ok(Math.abs(usual.meanMs - 3) < 0.1, String(usual.meanMs));
+    observe(9, 4, 30_000);
+    assert.ok(Math.abs(usual.floorMs - 12) < 0.1, String(usual.floorMs));
+    observe(500, 90, 60_000);
+    assert.equal(usual.floorMs, 20);
+    usual.observe(1, 0, 90_000);
+    usual.observe(1, 0, 900_000);
+    assert.ok(usual.meanMs > 480, 'after a silence one answer is one answer');
   });
 });
 
@@ -298,242 +237,5 @@ describe('retry budget', () => {
     }
     assert.ok(retries <= requests * 0.2 + 10 * 60 + 100 + 200, `${retries} retries of ${requests} requests`);
     assert.ok(retries >= requests * 0.2, `${retries} retries of ${requests} requests`);
-  });
-});
-
-describe('ten pods on a virtual clock', () => {
-  test('one that is ten times slower gets less than 3 % of the traffic', () => {
-    const random = seeded(1);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 200 : 20, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok((pods[0]?.served ?? 0) / total < 0.03, `${pods.map(({ served }) => served)}`);
-  });
-
-  test('and so does one of 50 ms among those of 5', () => {
-    const random = seeded(5);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 50 : 5, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok((pods[0]?.served ?? 0) / total < 0.03, `${pods.map(({ served }) => served)}`);
-  });
-
-  test('pods nearer and farther by less than the floor share alike', () => {
-    const random = seeded(2);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 0.3 : 0.9, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 120_000, random });
-    for (const { served } of pods) assert.ok(Math.abs(served / 60_000 - 0.1) < 0.015, `${pods.map((p) => p.served)}`);
-  });
-
-  const SLOW_START = { ...DEFAULT_BALANCER, slowStartMs: 30_000 };
-
-  test('a new one gets its share at once', () => {
-    const random = seeded(6);
-    const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
-    const added = new SimulatedPod(20, random);
-    simulate([...pods, added], { rps: 500, fromMs: 10_000, toMs: 20_000, random });
-    assert.ok(Math.abs(added.served - 500) < 75, String(added.served));
-  });
-
-  test('with slow start it gets a tenth of its share, which grows to the whole within that time', () => {
-    const random = seeded(6);
-    const pick = makeBalancer<SimulatedPod>(SLOW_START);
-    const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
-    const added = new SimulatedPod(20, random);
-    added.load_.warmUp(10_000, SLOW_START.slowStartMs);
-    const all = [...pods, added];
-    const share = (fromMs: number, toMs: number) => {
-      added.served = 0;
-      simulate(all, { rps: 500, fromMs, toMs, random, pick });
-      return added.served / ((toMs - fromMs) / 2);
-    };
-    const shares = [share(10_000, 13_000), share(13_000, 22_000), share(22_000, 28_000), share(40_000, 70_000)];
-    const wanted = [0.01, 0.025, 0.05, 0.1];
-    for (const [i, one] of shares.entries()) {
-      assert.ok(Math.abs(one - (wanted[i] as number)) < (wanted[i] as number) * 0.45, `shares ${shares}`);
-    }
-  });
-
-  test('new ones alone serve all, and in turn a new one is passed over in part', () => {
-    const random = seeded(7);
-    const fresh = () => {
-      const pod = new SimulatedPod(20, random);
-      pod.load_.warmUp(0, SLOW_START.slowStartMs);
-      return pod;
-    };
-    const alike = [fresh(), fresh()];
-    simulate(alike, { rps: 500, fromMs: 0, toMs: 20_000, random, pick: makeBalancer(SLOW_START) });
-    for (const { served } of alike) assert.ok(served > 4_500, String(served));
-    const turns = makeBalancer<SimulatedPod>({ ...SLOW_START, kind: 'roundRobin' });
-    const inTurn = (members: readonly SimulatedPod[]) => {
-      const onPanic = () => assert.fail('nobody is out');
-      for (const one of members) one.served = 0;
-      for (let i = 0; i < 3_000; i += 1) {
-        const pod = turns({ members, now: 3_000, random, onPanic, excluded: new Set() });
-        if (pod !== undefined) pod.served += 1;
-      }
-      return members.map(({ served }) => served);
-    };
-    const [, , added = 0] = inTurn([new SimulatedPod(20, random), new SimulatedPod(20, random), fresh()]);
-    assert.ok(added > 80 && added < 220, String(added)); // a tenth of two parts and a tenth: 143
-    assert.equal(
-      inTurn([fresh(), fresh()]).reduce((sum, one) => sum + one, 0),
-      3_000,
-    );
-  });
-
-  test('one that fails at once is out after seven, and is back when it recovers', () => {
-    const random = seeded(3);
-    const pods = Array.from({ length: 10 }, () => new SimulatedPod(20, random));
-    const bad = pods[0] as SimulatedPod;
-    bad.status = 503;
-    bad.answerMs = 1;
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok(bad.served / total < 0.01, `${pods.map(({ served }) => served)}`);
-    bad.status = 200;
-    bad.answerMs = 20;
-    for (const pod of pods) pod.served = 0;
-    simulate(pods, { rps: 500, fromMs: 60_000, toMs: 240_000, random });
-    assert.equal(bad.out, false);
-    assert.ok(bad.served > 3_000, `${pods.map(({ served }) => served)}`);
-  });
-
-  for (const kind of ['ewma', 'p2c'] as const) {
-    test(`${kind}: one that asks for none for a while gets next to none until then, and its share afterwards`, () => {
-      const random = seeded(8);
-      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind });
-      const pods = Array.from({ length: 10 }, () => new SimulatedPod(20, random));
-      const run = (fromMs: number, toMs: number) => {
-        for (const pod of pods) pod.served = 0;
-        simulate(pods, { rps: 500, fromMs, toMs, random, pick });
-        return pods.map(({ served }) => served);
-      };
-      run(0, 1_000);
-      const busy = pods[0] as SimulatedPod;
-      busy.load_.waits(30_000, 1_000);
-      const [meanwhile = 0] = run(1_000, 30_000);
-      assert.ok(meanwhile < 15, `${meanwhile} of 14500`);
-      const [afterwards = 0] = run(31_000, 61_000);
-      assert.ok(Math.abs(afterwards - 1_500) < 225, String(afterwards));
-    });
-
-    test(`${kind}: of pods that all ask for it each gets a part, and one that answers is believed`, () => {
-      const random = seeded(9);
-      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind });
-      const pods = Array.from({ length: 5 }, () => new SimulatedPod(20, random));
-      for (const pod of pods) {
-        pod.status = 429;
-        pod.retryAfterMs = 60_000;
-      }
-      simulate(pods, { rps: 100, fromMs: 0, toMs: 20_000, random, pick });
-      for (const { served } of pods) assert.ok(served > 200, String(pods.map((pod) => pod.served)));
-      for (const pod of pods) {
-        pod.status = 200;
-        pod.retryAfterMs = undefined;
-        pod.served = 0;
-      }
-      simulate(pods, { rps: 100, fromMs: 20_000, toMs: 40_000, random, pick });
-      const believed = pods.filter(({ served }) => served > 300).length;
-      assert.ok(believed >= 4, 'the last one to be asked may have to wait until its time is over');
-      simulate(pods, { rps: 100, fromMs: 40_000, toMs: 140_000, random, pick });
-      for (const { served } of pods) assert.ok(served > 900, String(pods.map((pod) => pod.served)));
-    });
-  }
-
-  for (const [what, accrual] of [
-    ['failures in a row', POD_ACCRUAL],
-    ['a success rate', { ...POD_ACCRUAL, successRate: { least: 0.9, over: { requests: 20 } } }],
-  ] as const) {
-    test(`${what}: of five pods of which one fails 40 %, 99.4 % of the requests succeed`, () => {
-      const random = seeded(11);
-      const pods = Array.from({ length: 5 }, () => new SimulatedPod(20, random, accrual));
-      const [bad] = pods as [SimulatedPod];
-      bad.failingPart = 0.4;
-      simulate(pods, { rps: 300, fromMs: 0, toMs: 60_000, random });
-      assert.ok(bad.failed < 0.006 * 18_000, `${bad.failed} of 18000`);
-    });
-  }
-
-  for (const [rps, least, most] of [
-    [1, 1, 1],
-    [500, 5, 6], // ten under way, two at each
-    [2_500, 20, 20],
-  ] as const) {
-    test(`aperture: ${rps} requests a second keep to ${least} to ${most} of twenty pods`, () => {
-      const random = seeded(12);
-      const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture' });
-      const pods = Array.from({ length: 20 }, () => new SimulatedPod(20, random));
-      const run = (fromMs: number, toMs: number) => {
-        for (const pod of pods) pod.served = 0;
-        simulate(pods, { rps, fromMs, toMs, random, pick });
-        return pods.filter(({ served }) => served > 0);
-      };
-      run(0, 19_000);
-      const serving = run(19_000, 20_000);
-      assert.ok(serving.length >= least && serving.length <= most, String(serving.length));
-      if (rps > 1_000) return;
-      const [first] = serving as [SimulatedPod];
-      for (let i = 0; i < 7; i += 1) first.load_.accrual.failed(20_000);
-      const others = run(20_000, 20_700);
-      assert.ok(!others.includes(first), 'it is out');
-      assert.ok(rps < 10 || others.length >= least, 'another takes its place');
-      first.load_.accrual.succeeded(20_700);
-      if (rps > 10) assert.ok(run(20_700, 22_000).includes(first), 'and gives it back');
-    });
-  }
-
-  test('aperture: when all are out, one is used all the same; those tried are left out', () => {
-    const random = seeded(13);
-    const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture' });
-    const members = Array.from({ length: 3 }, () => new SimulatedPod(20, random));
-    let panics = 0;
-    const onPanic = () => {
-      panics += 1;
-    };
-    const excluded = new Set<SimulatedPod>();
-    for (let i = 0; i < 3; i += 1) excluded.add(pick({ members, now: 0, random, onPanic, excluded }) as SimulatedPod);
-    assert.deepEqual([excluded.size, excluded.has(undefined as never), panics], [3, false, 0]);
-    assert.equal(pick({ members, now: 0, random, onPanic, excluded }), undefined);
-    for (const pod of members) for (let i = 0; i < 7; i += 1) pod.load_.accrual.failed(0);
-    assert.notEqual(pick({ members, now: 1, random, onPanic, excluded: new Set() }), undefined);
-    assert.equal(panics, 1);
-  });
-
-  test('p2c: one that fails at once, now and then, does not attract traffic', () => {
-    const random = seeded(10);
-    const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'p2c' });
-    const pods = Array.from({ length: 10 }, () => new SimulatedPod(50, random));
-    const bad = pods[0] as SimulatedPod;
-    bad.answerMs = 1;
-    bad.status = 429;
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 30_000, random, pick });
-    assert.ok(bad.served < 1_500, `${bad.served} of 15000`);
-  });
-
-  test('when every pod fails, half of them stay in, requests go somewhere, and recovery is seen', () => {
-    const random = seeded(4);
-    const pods = Array.from({ length: 4 }, () => new SimulatedPod(5, random));
-    let panics = 0;
-    const limit = new EjectionLimit(() => {
-      panics += 1;
-    });
-    limit.resize(pods.length);
-    for (const pod of pods) {
-      pod.status = 500;
-      pod.load_.accrual.join(limit);
-    }
-    assert.ok(simulate(pods, { rps: 100, fromMs: 0, toMs: 10_000, random }) < 3, 'five draws find one that is in');
-    assert.ok(panics > 100, String(panics));
-    assert.equal(pods.filter(({ out }) => out).length, 2);
-    assert.equal(
-      pods.reduce((sum, { served }) => sum + served, 0),
-      1_000,
-    );
-    for (const pod of pods) pod.status = 200;
-    simulate(pods, { rps: 100, fromMs: 10_000, toMs: 60_000, random });
-    for (const pod of pods) assert.equal(pod.out, false);
   });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EjectionLimit } from '../../daemon/balancer/ejection-limit.ts';
+import type { Siblings } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import type { ProxyError } from '../../daemon/http/proxy-error.ts';
 import type { Endpoint } from '../../daemon/naming/endpoint.ts';
@@ -81,7 +81,7 @@ class TestDestination {
             hop.warmedAt = now;
           },
           warmth: () => 1,
-          join: (limit: EjectionLimit | undefined) => hop.accrual.join(limit),
+          join: (siblings: Siblings | undefined) => hop.accrual.join(siblings?.ejections),
           takeProbe: () => false,
         };
         hops.set(ip, hop);
