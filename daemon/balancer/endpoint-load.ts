@@ -107,7 +107,8 @@ export class EndpointLoad {
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
     if (failed || status === 429) this.#slow(latencyMs, now);
     else {
-      this.#usual.observe(latencyMs, this.#observe(latencyMs, now), now);
+      this.#prove(now);
+      this.#usual.observe(latencyMs, this.#latency.observe(latencyMs, now, this.#usual.floorMs), now);
       // What was asked before says nothing of what came after.
       if (this.#waitsUntil !== 0 && now - latencyMs > this.#waitsSince) this.#waitsUntil = 0;
     }
@@ -130,14 +131,13 @@ export class EndpointLoad {
     this.accrual.failed(now);
   }
 
-  #observe(latencyMs: number, now: number): number {
+  #prove(now: number): void {
     if (!this.#proven) this.#latency.begin(this.#usual.meanMs, now);
     this.#proven = true;
-    return this.#latency.observe(latencyMs, now, this.#usual.floorMs);
   }
-
   #slow(latencyMs: number, now: number): void {
-    this.#observe(Math.max(latencyMs, FAILURE_MS), now);
+    this.#prove(now);
+    this.#latency.failed(Math.max(latencyMs, FAILURE_MS), now, this.#usual.floorMs);
     this.#failures = this.#recentFailures(now) + 1;
     this.#failedAt = now;
   }

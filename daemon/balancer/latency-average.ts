@@ -27,10 +27,26 @@ export class LatencyAverage {
   observe(latencyMs: number, now: number, floorMs: number): number {
     const expected = this.value(now);
     const latency = Math.min(latencyMs, MOST * (expected + floorMs));
-    const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
-    this.#value = expected + (latency - expected) * (latency > expected ? WEIGHT : Math.max(age, WEIGHT));
+    const weight = latency > expected ? WEIGHT : Math.max(1 - this.#kept(now), WEIGHT);
+    this.#value = expected + (latency - expected) * weight;
     this.#stamp = now;
     return Math.abs(latency - expected);
+  }
+
+  /**
+   * It failed, which counts as `latencyMs`: as a slow answer where others came shortly before, and the more the longer nothing
+   * was heard of it, when there is nothing better to go by.
+   */
+  failed(latencyMs: number, now: number, floorMs: number): void {
+    const expected = this.value(now);
+    const kept = this.#kept(now);
+    const latency = Math.min(latencyMs, (MOST * (expected + floorMs)) / kept);
+    this.#value = expected + Math.max(0, latency - expected) * Math.max(1 - kept, WEIGHT);
+    this.#stamp = now;
+  }
+
+  #kept(now: number): number {
+    return Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
   }
 
   /** Expects so many ms, where nothing was observed yet. */

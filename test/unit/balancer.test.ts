@@ -72,6 +72,18 @@ describe('latency average', () => {
     assert.ok(average.value(112 + 10 * DECAY_MS) < 0.1);
   });
 
+  test('a failure counts as a slow answer, and in full after a silence', () => {
+    const failedAfter = (silenceMs: number) => {
+      const average = new LatencyAverage();
+      average.begin(20, 0);
+      average.failed(1_000, silenceMs, 10);
+      return average.value(silenceMs);
+    };
+    assert.equal(failedAfter(0), 20 + 0.1 * (3 * 30 - 20));
+    assert.ok(failedAfter(DECAY_MS) > 60, String(failedAfter(DECAY_MS)));
+    assert.ok(failedAfter(10 * DECAY_MS) > 990, String(failedAfter(10 * DECAY_MS)));
+  });
+
   test('a new one begins with what is usual', () => {
     const average = new LatencyAverage();
     average.begin(20, 5);
