@@ -235,6 +235,23 @@ describe('ten pods on a virtual clock', () => {
     });
   }
 
+  test('aperture: with less to do fewer pods get any, and the same ones as before', () => {
+    const random = seeded(14);
+    const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture', smoothWindowMs: 1_000 });
+    const pods = podsOf(20, () => new SimulatedPod(20, random));
+    const run = (rps: number, fromMs: number, toMs: number) => {
+      for (const pod of pods) pod.served = 0;
+      simulate(pods, { rps, fromMs, toMs, random, pick });
+      return pods.filter(({ served }) => served > 0);
+    };
+    run(500, 0, 5_000);
+    const many = run(500, 5_000, 6_000);
+    run(50, 6_000, 12_000);
+    const few = run(50, 12_000, 13_000);
+    assert.ok(few.length <= 2 && many.length >= 5, `${few.length} of ${many.length}`);
+    for (const pod of few) assert.ok(many.includes(pod));
+  });
+
   test('aperture: when all are out, one is used all the same; those tried are left out', () => {
     const random = seeded(13);
     const pick = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'aperture' });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
 import { type Balanced, pickTwoChoices } from '../../daemon/balancer/p2c.ts';
@@ -11,7 +12,7 @@ describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
     queue: () => 0,
     load: () => load,
-    warmth: () => 1,
+    warmth: () => assert.fail('slow start is off'),
     out,
     takeProbe: () => probe,
     picked: 0,
@@ -109,6 +110,16 @@ describe('latency average', () => {
       ),
     );
   });
+});
+
+test('one that asks for no more requests is not believed by an answer to a request of before', () => {
+  const load = new EndpointLoad(() => 0.5);
+  load.waits(60_000, 100);
+  const waiting = () => load.load(200) > 1_000 && load.queue(200) > 10;
+  load.answered(200, 150, 200);
+  assert.equal(waiting(), true);
+  load.answered(200, 50, 200);
+  assert.equal(waiting(), false);
 });
 
 describe('usual latency', () => {
