@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ConfigProblem } from '../lib/config-file.ts';
-import { BALANCER_KINDS } from './balancer/balancer.ts';
+import { DEFAULT_BALANCER } from './balancer/balancer.ts';
 import { CLASSIFIER_KINDS } from './router/response-classifier.ts';
 
 /** linkerd's `routers[].service` and `routers[].client`: what is said of destinations, for all of them or by prefix. */
@@ -54,6 +54,19 @@ const serviceKeys = {
   adaptiveConcurrency: adaptiveConcurrency.optional(),
 };
 
+const successRate = z
+  .number({ error: 'required: a part of the requests, such as 0.9' })
+  .min(0, 'give a part of the requests, 0 to 1')
+  .max(1, 'give a part of the requests, 0 to 1');
+
+const maxEffort = z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional();
+const load = z.number({ error: 'give a number of requests, above 0' }).gt(0, 'give a number of requests, above 0');
+const ofAllBalancers = {
+  // Accepted, and without effect: what is gone from a Service is never asked.
+  enableProbation: z.boolean({ error: 'give true or false' }).optional(),
+  slowStartMs: milliseconds.optional(),
+};
+
 const clientKeys = {
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z
@@ -65,17 +78,48 @@ const clientKeys = {
           failures: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
           backoff: backoff.optional(),
         }),
+        z.strictObject({
+          kind: z.literal('io.l5d.successRate'),
+          successRate,
+          requests: z.int({ error: 'required: a number of requests' }).min(1, 'give a number, 1 or more'),
+          backoff: backoff.optional(),
+        }),
+        z.strictObject({
+          kind: z.literal('io.l5d.successRateWindowed'),
+          successRate,
+          window: z.number({ error: 'required: a number of seconds' }).min(1, 'give a number of seconds, 1 or more'),
+          backoff: backoff.optional(),
+        }),
         z.strictObject({ kind: z.literal('none') }),
       ],
-      unknownKind('io.l5d.consecutiveFailures, none'),
+      unknownKind('io.l5d.consecutiveFailures, io.l5d.successRate, io.l5d.successRateWindowed, none'),
     )
     .optional(),
   loadBalancer: z
-    .strictObject({
-      kind: oneOf(BALANCER_KINDS),
-      maxEffort: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
-      decayTimeMs: timeout.optional(),
-    })
+    .discriminatedUnion(
+      'kind',
+      [
+        z.strictObject({ kind: z.literal('ewma'), maxEffort, decayTimeMs: timeout.optional(), ...ofAllBalancers }),
+        z.strictObject({ kind: z.literal('p2c'), maxEffort, ...ofAllBalancers }),
+        z
+          .strictObject({
+            kind: z.literal('aperture'),
+            maxEffort,
+            smoothWindowMs: timeout.optional(),
+            lowLoad: load.optional(),
+            highLoad: load.optional(),
+            minAperture: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+            ...ofAllBalancers,
+          })
+          .refine(
+            ({ lowLoad = DEFAULT_BALANCER.lowLoad, highLoad = DEFAULT_BALANCER.highLoad }) => lowLoad < highLoad,
+            { path: ['highLoad'], error: 'give more than lowLoad' },
+          ),
+        z.strictObject({ kind: z.literal('heap'), ...ofAllBalancers }),
+        z.strictObject({ kind: z.literal('roundRobin'), ...ofAllBalancers }),
+      ],
+      unknownKind('ewma, p2c, aperture, heap, roundRobin'),
+    )
     .optional(),
 };
 

@@ -1,13 +1,23 @@
+import type { EjectionLimit } from './ejection-limit.ts';
 import { FailureAccrual, type FailureAccrualOptions, POD_ACCRUAL } from './failure-accrual.ts';
-import { DECAY_MS, FLOOR_MS, LatencyAverage } from './latency-average.ts';
-import { SLOW_START_MS, warmthAt } from './slow-start.ts';
+import { DECAY_MS, LatencyAverage } from './latency-average.ts';
+import { warmthAt } from './slow-start.ts';
+import { UsualLatency } from './usual-latency.ts';
 
 /** A request under way counts at least this, so that one that hangs shows. */
 const LEAST_MS = 1;
 /** What a failure counts as, so that an endpoint that fails fast does not attract traffic. */
 const FAILURE_MS = 1_000;
+/** One that asks for no more requests counts as having so many more under way. */
+const WAITING = 100;
 /** Load of an endpoint that has never answered and is being asked: it gets one request, and no more before the answer. */
 const UNPROVEN = 1e9;
+
+/** What the pods of one Service have in common. */
+export interface Siblings {
+  readonly ejections: EjectionLimit;
+  readonly usual: UsualLatency;
+}
 
 export interface EndpointLoadOptions {
   readonly failureAccrual: FailureAccrualOptions;
@@ -21,10 +31,18 @@ const DEFAULTS: EndpointLoadOptions = { failureAccrual: POD_ACCRUAL, decayTimeMs
 export class EndpointLoad {
   readonly accrual: FailureAccrual;
   readonly #latency: LatencyAverage;
+  #usual = new UsualLatency();
   #proven = false;
-  #warmingSince = Number.NEGATIVE_INFINITY;
+  #warmingSince = 0;
+  #warmingMs = 0;
   /** Requests under way. */
-  outstanding = 0;
+  #outstanding = 0;
+  /** Failures of late, as of `#failedAt`. */
+  #failures = 0;
+  #failedAt = 0;
+  /** It asked at `#waitsSince` for no more requests until `#waitsUntil`; 0: it did not. */
+  #waitsSince = 0;
+  #waitsUntil = 0;
 
   /** `options`: what its router's config says of it; `random` gives numbers in [0, 1). */
   constructor(random: () => number, options: EndpointLoadOptions = DEFAULTS) {
@@ -37,27 +55,49 @@ export class EndpointLoad {
    * endpoints a few requests more or less say nothing, and the nearer ones have fewer under way by being nearer alone.
    */
   load(now: number): number {
-    if (!this.#proven) return this.outstanding === 0 ? 0 : UNPROVEN + this.outstanding;
-    return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now)) * (this.outstanding + 1);
+    const outstanding = this.#outstanding;
+    if (!this.#proven) return outstanding === 0 ? 0 : UNPROVEN + outstanding;
+    return (
+      this.#usual.floorMs + Math.max(LEAST_MS, this.#latency.value(now), this.#waitsUntil - now) * (outstanding + 1)
+    );
   }
 
-  /** It appeared at `now` while others served: its share is to grow. */
-  warmUp(now: number): void {
+  /**
+   * Requests under way. A failure counts as one for about a second, as if it had not come at once, and one that asks for no more
+   * requests has many.
+   */
+  queue(now: number): number {
+    const failures = this.#failures === 0 ? 0 : Math.round(this.#recentFailures(now));
+    return this.#outstanding + failures + (this.#waitsUntil > now ? WAITING : 0);
+  }
+
+  #recentFailures(now: number): number {
+    return this.#failures * Math.exp((this.#failedAt - now) / FAILURE_MS);
+  }
+
+  /** It is one of them; undefined: it is none of them any more. */
+  join(siblings: Siblings | undefined): void {
+    this.accrual.join(siblings?.ejections);
+    if (siblings !== undefined) this.#usual = siblings.usual;
+  }
+
+  /** It appeared at `now` while others served: its share is to grow for so many ms. */
+  warmUp(now: number, windowMs: number): void {
     this.#warmingSince = now;
+    this.#warmingMs = windowMs;
   }
 
   /** The part of its share that it gets at `now`, up to 1. */
   warmth(now: number): number {
-    const ageMs = now - this.#warmingSince;
-    return ageMs >= SLOW_START_MS ? 1 : warmthAt(ageMs);
+    return warmthAt(now - this.#warmingSince, this.#warmingMs);
   }
 
   begin(): void {
-    this.outstanding += 1;
+    this.#outstanding += 1;
   }
 
   end(): void {
-    this.outstanding -= 1;
+    this.#outstanding -= 1;
   }
 
   /**
@@ -65,16 +105,40 @@ export class EndpointLoad {
    * classifier says otherwise) as slow and against it.
    */
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
-    this.#proven = true;
-    this.#latency.observe(failed || status === 429 ? Math.max(latencyMs, FAILURE_MS) : latencyMs, now);
+    if (failed || status === 429) this.#slow(latencyMs, now);
+    else {
+      this.#prove(now);
+      this.#usual.observe(latencyMs, this.#latency.observe(latencyMs, now, this.#usual.floorMs), now);
+      // What was asked before says nothing of what came after.
+      if (this.#waitsUntil !== 0 && now - latencyMs > this.#waitsSince) this.#waitsUntil = 0;
+    }
     if (failed) this.accrual.failed(now);
-    else this.accrual.succeeded();
+    else this.accrual.succeeded(now);
+  }
+
+  /**
+   * It asks for no request for so many ms. Until then, or until it has answered one that it got all the same, it counts as one whose answers
+   * take as long: others are chosen, and where all ask for it, the one that asks for least.
+   */
+  waits(ms: number, now: number): void {
+    this.#waitsSince = now;
+    this.#waitsUntil = now + ms;
   }
 
   /** No answer: the connection to it failed or broke. */
   lost(now: number): void {
-    this.#proven = true;
-    this.#latency.observe(FAILURE_MS, now);
+    this.#slow(0, now);
     this.accrual.failed(now);
+  }
+
+  #prove(now: number): void {
+    if (!this.#proven) this.#latency.begin(this.#usual.meanMs, now);
+    this.#proven = true;
+  }
+  #slow(latencyMs: number, now: number): void {
+    this.#prove(now);
+    this.#latency.failed(Math.max(latencyMs, FAILURE_MS), now, this.#usual.floorMs);
+    this.#failures = this.#recentFailures(now) + 1;
+    this.#failedAt = now;
   }
 }

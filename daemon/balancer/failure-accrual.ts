@@ -1,6 +1,11 @@
+import type { Ejectable, EjectionLimit } from './ejection-limit.ts';
+import { SuccessRate, type SuccessRateOptions } from './success-rate.ts';
+
 export interface FailureAccrualOptions {
-  /** Failures in a row after which an endpoint is out. */
+  /** Failures in a row after which an endpoint is out; Infinity: however many. */
   readonly failures: number;
+  /** The success rate below which it is out; undefined: however low. */
+  readonly successRate?: SuccessRateOptions | undefined;
   /** The first time out, ms; each further one is twice as long, up to `maxMs`. */
   readonly minMs: number;
   readonly maxMs: number;
@@ -12,20 +17,29 @@ export const POD_ACCRUAL: FailureAccrualOptions = { failures: 7, minMs: 1_000, m
 export const GATEWAY_ACCRUAL: FailureAccrualOptions = { failures: 1, minMs: 500, maxMs: 10_000 };
 
 /**
- * Consecutive-failures circuit breaker: out after so many failures in a row; after a jittered, exponentially longer time one
- * request is let through as a probe, and its outcome decides (linkerd's failure accrual). Times are ms of one monotonic clock.
+ * Circuit breaker: out after so many failures in a row, or when too few requests succeed; after a jittered, exponentially longer
+ * time one request is let through as a probe, and its outcome decides (linkerd's failure accrual). Times are ms of one monotonic clock.
  */
-export class FailureAccrual {
+export class FailureAccrual implements Ejectable {
   readonly #options: FailureAccrualOptions;
   readonly #random: () => number;
+  readonly #rate: SuccessRate | undefined;
   #failures = 0;
   #timesOut = 0;
   #outUntil: number | undefined;
   #probing = false;
+  #limit: EjectionLimit | undefined;
 
   constructor(options: FailureAccrualOptions, random: () => number) {
     this.#options = options;
     this.#random = random;
+    this.#rate = options.successRate === undefined ? undefined : new SuccessRate(options.successRate);
+  }
+
+  /** It is one of those of which `limit` lets some be out; undefined: it is none of them any more. */
+  join(limit: EjectionLimit | undefined): void {
+    this.#limit?.release(this);
+    this.#limit = limit;
   }
 
   /** Whether it is out and not to be used; a probe may be due all the same. */
@@ -43,21 +57,39 @@ export class FailureAccrual {
     this.#probing = true;
   }
 
-  succeeded(): void {
+  succeeded(now: number): void {
+    if (this.#rate !== undefined) {
+      // Of one that fails now and then, requests of before would soon bring it back.
+      if (this.out && !this.#probing) return;
+      if (this.out) this.#rate.reset();
+      this.#rate.observe(true, now);
+    }
     this.#failures = 0;
     this.#timesOut = 0;
+    if (this.out) this.readmit();
+  }
+
+  /** In again; one more failure is enough to put it out once more. */
+  readmit(): void {
     this.#outUntil = undefined;
     this.#probing = false;
+    this.#limit?.release(this);
   }
 
   failed(now: number): void {
     this.#failures += 1;
-    if (this.#failures < this.#options.failures) return;
-    // Requests of before, and those that are sent although all are out, say nothing that is not known.
-    if (this.out && !this.#probing) return;
+    this.#rate?.observe(false, now);
+    if (this.out) {
+      // Requests of before, and those that are sent although all are out, say nothing that is not known.
+      if (!this.#probing) return;
+    } else if (!this.#tooBad() || this.#limit?.eject(this) === false) return;
     this.#probing = false;
     this.#outUntil = now + this.#pauseMs();
     this.#timesOut += 1;
+  }
+
+  #tooBad(): boolean {
+    return this.#failures >= this.#options.failures || this.#rate?.tooLow === true;
   }
 
   #pauseMs(): number {

@@ -1,7 +1,5 @@
 /** Time constant: what was observed this long ago weighs a third (linkerd's `decayTimeMs`). */
 export const DECAY_MS = 10_000;
-/** Latencies below this say nothing about an endpoint: the way to another node and the waits of a busy machine are of this size. */
-export const FLOOR_MS = 20;
 /** Least weight of an observation, however soon after the last it comes. */
 const WEIGHT = 0.1;
 /** What one observation counts as at most, in terms of what was expected: slow is what answers slowly again and again. */
@@ -10,7 +8,8 @@ const MOST = 3;
 /**
  * Moving average of an endpoint's latency, ms, after linkerd's peak EWMA: it falls in silence too, so that an endpoint that
  * was slow is tried again. Unlike linkerd's it does not take a single slow answer (a cold start, a collected heap) for the
- * truth: that would send an endpoint's share elsewhere for the better part of a minute.
+ * truth: that would send an endpoint's share elsewhere for the better part of a minute. A new endpoint
+ * begins with what is usual (`begin`): if it began at nothing, it would seem fast.
  * Times are ms of one monotonic clock.
  */
 export class LatencyAverage {
@@ -22,12 +21,37 @@ export class LatencyAverage {
     this.#decayMs = decayMs;
   }
 
-  /** Takes one latency, observed at `now`. */
-  observe(latencyMs: number, now: number): void {
+  /**
+   * Takes one latency, observed at `now`; gives how far it is from what was expected, ms. Below `floorMs` latencies say nothing.
+   */
+  observe(latencyMs: number, now: number, floorMs: number): number {
     const expected = this.value(now);
-    const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
-    const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
-    this.#value = expected + (latency - expected) * (latency > expected ? WEIGHT : Math.max(age, WEIGHT));
+    const latency = Math.min(latencyMs, MOST * (expected + floorMs));
+    const weight = latency > expected ? WEIGHT : Math.max(1 - this.#kept(now), WEIGHT);
+    this.#value = expected + (latency - expected) * weight;
+    this.#stamp = now;
+    return Math.abs(latency - expected);
+  }
+
+  /**
+   * It failed, which counts as `latencyMs`: as a slow answer where others came shortly before, and the more the longer nothing
+   * was heard of it, when there is nothing better to go by.
+   */
+  failed(latencyMs: number, now: number, floorMs: number): void {
+    const expected = this.value(now);
+    const kept = this.#kept(now);
+    const latency = Math.min(latencyMs, (MOST * (expected + floorMs)) / kept);
+    this.#value = expected + Math.max(0, latency - expected) * Math.max(1 - kept, WEIGHT);
+    this.#stamp = now;
+  }
+
+  #kept(now: number): number {
+    return Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
+  }
+
+  /** Expects so many ms, where nothing was observed yet. */
+  begin(expectedMs: number, now: number): void {
+    this.#value = expectedMs;
     this.#stamp = now;
   }
 

@@ -1,7 +1,7 @@
 /** What the choice looks at. Times are ms of one monotonic clock. */
 export interface Balanced {
-  /** Requests under way. */
-  readonly outstanding: number;
+  /** Requests under way, and what counts as such. */
+  queue(now: number): number;
   /** Expected cost of one more request. */
   load(now: number): number;
   /** The part of its share that it gets: less than 1 while it is new (slow-start.ts). */
@@ -23,11 +23,13 @@ const ODDS_EXPONENT = 3;
 export interface DrawRule {
   /** Draws before what is out is taken all the same. */
   readonly maxEffort: number;
+  /** Whether new members get a part of their share only. */
+  readonly slowStart: boolean;
   /** The better of two that are both in, or both out. */
   readonly better: (a: Balanced, b: Balanced, now: number, random: () => number) => Balanced;
 }
 
-const BY_LOAD: DrawRule = { maxEffort: MAX_EFFORT, better: byLoad };
+const BY_LOAD: DrawRule = { maxEffort: MAX_EFFORT, slowStart: false, better: byLoad };
 
 /**
  * Power of two choices (Mitzenmacher 2001; linkerd's `p2c`): of two distinct members at random, most likely the one of lower
@@ -58,8 +60,9 @@ export function pickTwoChoices<Member extends Balanced>(
     const b = from[offset >= first ? offset + 1 : offset] as Member;
     if (a.out && a.takeProbe(now)) return a;
     if (b.out && b.takeProbe(now)) return b;
-    chosen =
-      a.out !== b.out ? (a.out ? b : a) : (giveWay(a, b, now, random) ?? (rule.better(a, b, now, random) as Member));
+    if (a.out !== b.out) return a.out ? b : a;
+    const warmer = rule.slowStart ? giveWay(a, b, now, random) : undefined;
+    chosen = warmer ?? (rule.better(a, b, now, random) as Member);
     if (!chosen.out) return chosen;
   }
   onPanic();
@@ -85,6 +88,6 @@ export function byLoad(a: Balanced, b: Balanced, now: number, random: () => numb
 }
 
 /** The one of two with fewer requests under way (linkerd's `p2c`). */
-export function byOutstanding(a: Balanced, b: Balanced): Balanced {
-  return b.outstanding < a.outstanding ? b : a;
+export function byOutstanding(a: Balanced, b: Balanced, now: number): Balanced {
+  return b.queue(now) < a.queue(now) ? b : a;
 }

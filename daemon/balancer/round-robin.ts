@@ -2,7 +2,13 @@ import type { Balanced } from './p2c.ts';
 
 /** Each in its turn, whatever its load (linkerd's `roundRobin`). Members that are out are passed over, but for a probe that is due, and new ones in part. */
 export class RoundRobin {
+  readonly #slowStart: boolean;
   #turn = 0;
+
+  /** `slowStart`: whether new members get a part of their share only. */
+  constructor(slowStart: boolean) {
+    this.#slowStart = slowStart;
+  }
 
   /** As `pickTwoChoices`; when all members are out, the next one in turn, and `onPanic` is told. */
   pick<Member extends Balanced>(
@@ -18,7 +24,7 @@ export class RoundRobin {
       const at = (this.#turn + step) % members.length;
       const member = members[at] as Member;
       if (excluded.has(member)) continue;
-      if (!member.out && random() >= member.warmth(now)) {
+      if (this.#slowStart && !member.out && random() >= member.warmth(now)) {
         if (panic) next = member; // for when all are new
         panic = false;
         continue;

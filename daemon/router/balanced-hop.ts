@@ -1,4 +1,4 @@
-import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { EndpointLoad, Siblings } from '../balancer/endpoint-load.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
@@ -31,8 +31,8 @@ export abstract class BalancedHop implements Hop {
     this.endpoint = endpoint;
   }
 
-  get outstanding(): number {
-    return this.endpoint.outstanding;
+  queue(now: number): number {
+    return this.endpoint.queue(now);
   }
 
   get out(): boolean {
@@ -43,12 +43,16 @@ export abstract class BalancedHop implements Hop {
     return this.endpoint.load(now);
   }
 
-  warmUp(now: number): void {
-    this.endpoint.warmUp(now);
+  warmUp(now: number, windowMs: number): void {
+    this.endpoint.warmUp(now, windowMs);
   }
 
   warmth(now: number): number {
     return this.endpoint.warmth(now);
+  }
+
+  join(siblings: Siblings | undefined): void {
+    this.endpoint.join(siblings);
   }
 
   takeProbe(now: number): boolean {
@@ -64,6 +68,10 @@ export abstract class BalancedHop implements Hop {
 
   answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.endpoint.answered(status, latencyMs, now, failed);
+  }
+
+  waits(ms: number, now: number): void {
+    this.endpoint.waits(ms, now);
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {

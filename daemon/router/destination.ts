@@ -1,5 +1,8 @@
 import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
+import { EjectionLimit } from '../balancer/ejection-limit.ts';
+import type { Siblings } from '../balancer/endpoint-load.ts';
 import { RetryBudget } from '../balancer/retry-budget.ts';
+import { UsualLatency } from '../balancer/usual-latency.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
@@ -15,7 +18,7 @@ export interface DestinationOptions {
   readonly makeHop: (routed: RoutedEndpoint) => Hop;
   /** Why no endpoint is left after the transformers, though the name has `count` of them. */
   readonly allDropped: (count: number) => ProxyError;
-  /** So many endpoints are out for their failures that being out meant nothing for a pick. */
+  /** So many endpoints are out for their failures that one is used all the same. */
   readonly onPanic: () => void;
   /** Monotonic, ms. */
   readonly now: () => number;
@@ -42,12 +45,16 @@ export class Destination implements Route {
   #count = 0;
   readonly #budget: RetryBudget;
   readonly #balancer: Balancer<Hop>;
+  readonly #farBalancer: Balancer<Hop>;
+  readonly #siblings: Siblings;
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
+    this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
     this.#balancer = makeBalancer(options.policy.balancer);
+    this.#farBalancer = makeBalancer(options.policy.balancer);
     this.#options = options;
   }
 
@@ -68,7 +75,7 @@ export class Destination implements Route {
       excluded: tried,
     });
     if (near !== undefined && !this.#nearFailed) return near;
-    return this.#balancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
+    return this.#farBalancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
   }
 
   readonly #onNearFailed = (): void => {
@@ -91,25 +98,33 @@ export class Destination implements Route {
     const routed = transform.apply(endpoints.map((endpoint) => ({ endpoint, path: UNROUTED })));
     const pods = new Set(endpoints.map(podKey));
     // The first pods of a name have nobody who could serve meanwhile. One that only changes its path is not new.
-    const slowStart = [...pods].some((pod) => this.#pods.has(pod));
+    const { slowStartMs } = this.policy.balancer;
+    const slowStart = slowStartMs > 0 && [...pods].some((pod) => this.#pods.has(pod));
     const byKey = new Map<string, Hop>();
     const near: Hop[] = [];
     const far: Hop[] = [];
     for (const one of routed) {
       const pod = podKey(one.endpoint);
       const key = `${pod} ${pathKey(one.path)}`;
-      const hop = this.#byKey.get(key) ?? makeHop(one);
       if (byKey.has(key)) continue;
+      const hop = this.#byKey.get(key) ?? this.#joined(makeHop(one));
       byKey.set(key, hop);
-      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now());
+      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now(), slowStartMs);
       (one.endpoint.far === true ? far : near).push(hop);
     }
+    for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined);
+    this.#siblings.ejections.resize(byKey.size);
     this.#byKey = byKey;
     this.#pods = pods;
     // The near ones may all be on nodes without a daemon.
     this.#near = near.length > 0 ? near : far;
     this.#far = near.length > 0 ? far : [];
     this.#count = endpoints.length;
+  }
+
+  #joined(hop: Hop): Hop {
+    hop.join(this.#siblings);
+    return hop;
   }
 
   #explainEmpty(): ProxyError {

@@ -13,6 +13,7 @@ import type { FieldList } from '../http/fields.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { retryAfterMs } from '../http/retry-after.ts';
 import type { Place } from '../policy/adaptive-limit.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { CallTime, type TimeoutWatcher } from './call-time.ts';
@@ -138,6 +139,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   }
 
   onAnswer(head: ResponseHead): void {
+    if (head.status === 429 || head.status === 503) this.#heedRetryAfter(head);
     if (head.status >= 500 && this.#failed(head)) return;
     if (head.status < 500) this.#hopAnswered(head.status);
     if (this.#place !== undefined) this.#leavePlace(this.#place, head.status);
@@ -222,6 +224,12 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     if (said === undefined) this.#hopAnswered(head.status);
     else hop.lost(said.code, true, this.#rules.now());
     return this.#triesElsewhere(head.status, said);
+  }
+
+  /** A pod, or the daemon before it, that asks for none for a while gets none where another can. */
+  #heedRetryAfter(head: ResponseHead): void {
+    const value = head.fields.value('retry-after');
+    if (value !== undefined) this.#hop?.waits(retryAfterMs(value, Date.now()), this.#rules.now());
   }
 
   /** Whether the answer is a failure that leaves us free to try elsewhere; then it is read to its end and dropped. */

@@ -50,14 +50,14 @@ export class GatewayHop extends BalancedHop {
   }
 
   override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
-    this.#gateway.succeeded();
+    this.#gateway.succeeded(now);
     super.answered(status, latencyMs, now, failed);
   }
 
   /** A daemon that cannot be connected to is no fault of the pod, and a connection that breaks need be neither's. */
   override lost(code: ProxyErrorCode, byPeer: boolean, now: number): void {
     if (byPeer && code !== 'peer_refused') {
-      this.#gateway.succeeded();
+      this.#gateway.succeeded(now);
       super.lost(code, byPeer, now);
     } else if (GATEWAYS_FAULT.has(code)) {
       this.#gateway.failed(now);

@@ -1,3 +1,4 @@
+import type { Siblings } from '../balancer/endpoint-load.ts';
 import type { Balanced } from '../balancer/p2c.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
@@ -17,12 +18,16 @@ export interface Hop extends Balanced {
   readonly proxy: boolean;
   /** Which context fields of the answer go on to the caller. */
   readonly answerFilter: FieldFilter;
-  /** Its pod appeared while others served. */
-  warmUp(now: number): void;
+  /** Its pod appeared while others served: its share is to grow for so many ms. */
+  warmUp(now: number, windowMs: number): void;
+  /** It is one of these pods; undefined: it is none of them any more. */
+  join(siblings: Siblings | undefined): void;
   /** An attempt on it begins. */
   begin(): void;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
   answered(status: number, latencyMs: number, now: number, failed: boolean): void;
+  /** Its answer asks for no further request for so many ms (`Retry-After`). */
+  waits(ms: number, now: number): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
   /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */

@@ -1,4 +1,4 @@
-import { POD_ACCRUAL } from '../balancer/failure-accrual.ts';
+import { type FailureAccrualOptions, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
 import type { ClientConfig, ServiceConfig } from '../policy-config.ts';
 import { ResponseClassifier } from './response-classifier.ts';
 import { DEFAULT_POLICY, type RoutePolicy } from './route-policy.ts';
@@ -53,22 +53,35 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
     classifier:
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
     failureAccrual: accrualOf(client.failureAccrual),
-    balancer: {
-      kind: client.loadBalancer?.kind ?? DEFAULT_POLICY.balancer.kind,
-      maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
-      decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
-    },
+    balancer: balancerOf(client.loadBalancer),
     adaptiveConcurrency: service.adaptiveConcurrency,
   };
+}
+
+function balancerOf(config: ClientConfig['loadBalancer']): RoutePolicy['balancer'] {
+  if (config === undefined) return DEFAULT_POLICY.balancer;
+  const { enableProbation: _, ...said } = config;
+  return { ...DEFAULT_POLICY.balancer, ...(said as Partial<RoutePolicy['balancer']>) };
 }
 
 function accrualOf(config: ClientConfig['failureAccrual']): RoutePolicy['failureAccrual'] {
   if (config === undefined) return POD_ACCRUAL;
   if (config.kind === 'none') return { ...POD_ACCRUAL, failures: Number.POSITIVE_INFINITY };
-  const { failures = POD_ACCRUAL.failures, backoff } = config;
-  if (backoff === undefined) return { ...POD_ACCRUAL, failures };
-  if (backoff.kind === 'constant') return { failures, minMs: backoff.ms, maxMs: backoff.ms };
-  return { failures, minMs: backoff.minMs, maxMs: backoff.maxMs };
+  return { ...pausesOf(config.backoff), ...badnessOf(config) };
+}
+
+type SaidAccrual = Exclude<NonNullable<ClientConfig['failureAccrual']>, { kind: 'none' }>;
+
+function badnessOf(config: SaidAccrual): Pick<FailureAccrualOptions, 'failures' | 'successRate'> {
+  if (config.kind === 'io.l5d.consecutiveFailures') return { failures: config.failures ?? POD_ACCRUAL.failures };
+  const over = config.kind === 'io.l5d.successRate' ? { requests: config.requests } : { ms: config.window * 1_000 };
+  return { failures: Number.POSITIVE_INFINITY, successRate: { least: config.successRate, over } };
+}
+
+function pausesOf(backoff: SaidAccrual['backoff']): Pick<FailureAccrualOptions, 'minMs' | 'maxMs'> {
+  if (backoff === undefined) return { minMs: POD_ACCRUAL.minMs, maxMs: POD_ACCRUAL.maxMs };
+  if (backoff.kind === 'constant') return { minMs: backoff.ms, maxMs: backoff.ms };
+  return { minMs: backoff.minMs, maxMs: backoff.maxMs };
 }
 
 /** Later entries outdo earlier ones, key by key. */

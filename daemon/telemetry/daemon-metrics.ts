@@ -84,7 +84,7 @@ export class DaemonMetrics {
     ]);
     this.panics = registry.counter(
       'panic_total',
-      'Picks for which so many pods were out for their failures that it was ignored.',
+      'Times that a failing pod was used all the same, because half of its Service, or all of it, was out already.',
       ['dst_namespace', 'dst_service'],
     );
     this.direct = registry.counter(

@@ -16,7 +16,7 @@ import {
 const ACCRUAL = { failures: 5, minMs: 5_000, maxMs: 300_000 };
 /** finagle's limit of requeues of one request. */
 const MAX_REQUEUES = 25;
-const RULE = { maxEffort: MAX_EFFORT, better: byOutstanding };
+const RULE = { maxEffort: MAX_EFFORT, slowStart: false, better: byOutstanding };
 const noPanic = () => {};
 
 /**
@@ -49,6 +49,9 @@ class Member<Target> implements Balanced {
   load(): number {
     return this.outstanding;
   }
+  queue(): number {
+    return this.outstanding;
+  }
   warmth(): number {
     return 1;
   }
@@ -60,7 +63,7 @@ class Member<Target> implements Balanced {
   ended(outcome: Outcome, now: number): void {
     this.outstanding -= 1;
     if (isFailure(outcome)) this.accrual.failed(now);
-    else this.accrual.succeeded();
+    else this.accrual.succeeded(now);
   }
 }
 

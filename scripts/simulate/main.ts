@@ -14,12 +14,13 @@ import { SCENARIOS } from './scenarios.ts';
 import { simulate } from './simulation.ts';
 
 const SUBJECTS = [
-  nodemesh('nodemesh', 'ewma'),
-  nodemesh('nodemesh, kind: p2c', 'p2c'),
+  nodemesh('nodemesh'),
+  nodemesh('nodemesh, kind: p2c', { kind: 'p2c' }),
   LINKERD,
   LEAST_LOADED,
   ROUND_ROBIN,
 ];
+const SLOW_START = nodemesh('nodemesh, slowStartMs: 30000', { slowStartMs: 30_000 });
 const OUT = join(import.meta.dirname, '../../docs/simulate');
 
 const { values } = parseArgs({ options: { seed: { type: 'string' }, only: { type: 'string' } } });
@@ -27,7 +28,8 @@ const seed = Number(values.seed ?? '1');
 const played: Played[] = [];
 for (const scenario of SCENARIOS) {
   if (values.only !== undefined && scenario.name !== values.only) continue;
-  const results = SUBJECTS.map((subject) => ({ subject, measured: simulate(scenario, subject, seed) }));
+  const subjects = scenario.coldPods ? [SLOW_START, ...SUBJECTS] : SUBJECTS;
+  const results = subjects.map((subject) => ({ subject, measured: simulate(scenario, subject, seed) }));
   played.push({ scenario, results });
   process.stdout.write(`\n${scenario.name}\n${table({ scenario, results })}`);
 }

@@ -21,12 +21,12 @@ const PORT = 80;
 const NO_POOL = {} as Http1Pool;
 const OF = { namespace: 'shop', service: 'world' };
 
-/** The daemon as it is shipped: its destinations, hops, accrual and retries, with its defaults but for the balancer's `kind`. */
-export function nodemesh(name: string, kind: BalancerConfig['kind']): Subject {
+/** The daemon as it is shipped: its destinations, hops, accrual and retries, with its defaults but for what `balancer` says. */
+export function nodemesh(name: string, balancer: Partial<BalancerConfig> = {}): Subject {
   return {
     name,
     ours: true,
-    start: (options) => (host) => new NodemeshCaller(host, kind, options),
+    start: (options) => (host) => new NodemeshCaller(host, balancer, options),
   };
 }
 
@@ -40,7 +40,7 @@ class NodemeshCaller implements Caller {
   #endpoints: readonly Endpoint[] = [];
   #version = 0;
 
-  constructor({ name, zone }: SimulatedHost, balancer: BalancerConfig['kind'], options: SubjectOptions) {
+  constructor({ name, zone }: SimulatedHost, balancer: Partial<BalancerConfig>, options: SubjectOptions) {
     const { retries, now, random } = options;
     this.#options = options;
     this.#preference = { place: { nodeName: name, zone }, trafficDistribution: undefined, localOnly: false };
@@ -58,7 +58,7 @@ class NodemeshCaller implements Caller {
       policy: {
         ...DEFAULT_POLICY,
         classifier: new ResponseClassifier(kind),
-        balancer: { ...DEFAULT_POLICY.balancer, kind: balancer },
+        balancer: { ...DEFAULT_POLICY.balancer, ...balancer },
       },
       transform: { version: 0, apply: (set) => set },
       makeHop: ({ endpoint }) => this.#makeHop(endpoint),

@@ -52,7 +52,7 @@ Service is at 55 % of what it bears. A node hears of changed endpoints after 0.2
 **Beside it.** linkerd 1.x's defaults in DaemonSet mode: two *nodes* drawn by requests under way, then two pods of the node; five failures
 in a row put out for 5 s or more; its two budgets. It is the algorithms with linkerd's numbers, not linkerd itself. Round robin
 and least loaded know of no failure: a connection that fails is made elsewhere, three attempts in all, without a budget.
-*kind: p2c* is the daemon with that balancer, which goes by requests under way alone.
+*kind: p2c* is the daemon with that balancer, which goes by requests under way alone; *slowStartMs* is shown where pods start cold.
 
 **The columns.** *Succeeded*, *p50* and *p99* (of what succeeded) and *attempts a request*: requests that began while it went wrong.
 *Affected pods' part*: of the attempts that reached a pod in that time. *Bad seconds*: seconds of the whole minute in which more than

@@ -11,6 +11,7 @@ const COMMON = {
   toMs: 50_000,
   retries: false,
   callerRetries: 0,
+  coldPods: false,
 };
 /** How long Kubernetes takes to notice a node that is gone. */
 const NODE_LEASE_MS = 40_000;
@@ -116,6 +117,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...COMMON,
     name: 'rolling restart',
+    coldPods: true,
     what:
       'One pod after another is replaced, one every 0.6 s. An old one takes no request from the moment it is told to end; ' +
       'a new one is there 3 s later and works four times slower for its first 10 s.',
@@ -158,6 +160,7 @@ export const SCENARIOS: readonly Scenario[] = [
       'more, a second apart. Measured is from the first pod back to 30 s later.',
     fromMs: 20_000,
     callerRetries: 2,
+    coldPods: true,
     play: (stage) => {
       const { clock, cluster, announce } = stage;
       for (const [i, pod] of [...cluster.pods].entries()) {

@@ -30,6 +30,8 @@ export interface Scenario {
   readonly retries: boolean;
   /** How often callers themselves try again. */
   readonly callerRetries: number;
+  /** Whether pods start within it, so that slow start matters. */
+  readonly coldPods: boolean;
   /** Puts what is to happen on the clock; gives the pods whose share is of interest. */
   play(stage: Stage): readonly SimulatedPod[];
 }

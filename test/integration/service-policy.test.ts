@@ -39,6 +39,14 @@ const ok: RequestListener = (request, response) => {
 };
 const silent: RequestListener = () => {};
 
+test('a pod that answers 503 and Retry-After gets no request while another can serve', async () => {
+  const busy = await application((_, response) => response.writeHead(503, { 'Retry-After': '60' }).end('busy'));
+  const mesh = await daemonFor({ web: [busy, await application(ok)] }, { routerKeys: 'client: {}' });
+  const bodies: string[] = [];
+  for (let i = 0; i < 60; i += 1) bodies.push((await ask(mesh.port, GET)).body);
+  assert.ok(bodies.filter((body) => body === 'busy').length <= 1, bodies.join(' '));
+});
+
 describe('time', () => {
   test('a call that is not answered in time ends in 503, and the application sees it cancelled', async () => {
     const cancelled = Promise.withResolvers<void>();

@@ -1,86 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
 import { EndpointLoad } from '../../daemon/balancer/endpoint-load.ts';
 import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.ts';
 import { type Balanced, pickTwoChoices } from '../../daemon/balancer/p2c.ts';
 import { RETRY_BUDGET, RetryBudget } from '../../daemon/balancer/retry-budget.ts';
-
-/** Numbers in [0, 1) from a seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** A pod of a simulated Service: answers after so many ms with this status. */
-class SimulatedPod implements Balanced {
-  readonly load_: EndpointLoad;
-  answerMs: number;
-  status = 200;
-  served = 0;
-
-  constructor(answerMs: number, random: () => number) {
-    this.answerMs = answerMs;
-    this.load_ = new EndpointLoad(random);
-  }
-  get outstanding(): number {
-    return this.load_.outstanding;
-  }
-  get out(): boolean {
-    return this.load_.accrual.out;
-  }
-  load(now: number): number {
-    return this.load_.load(now);
-  }
-  warmth(now: number): number {
-    return this.load_.warmth(now);
-  }
-  takeProbe(now: number): boolean {
-    const due = this.load_.accrual.probeDue(now);
-    if (due) this.load_.accrual.beginProbe(now);
-    return due;
-  }
-}
-
-/** Runs requests at a steady rate on a virtual clock; gives how many picks ignored who is out. */
-function simulate(
-  pods: readonly SimulatedPod[],
-  options: { rps: number; fromMs: number; toMs: number; random: () => number },
-): number {
-  const { rps, fromMs, toMs, random } = options;
-  let panics = 0;
-  const answers: { at: number; sentAt: number; pod: SimulatedPod }[] = [];
-  for (let now = fromMs; now < toMs; now += 1_000 / rps) {
-    answers.sort((a, b) => a.at - b.at);
-    while (answers[0] !== undefined && answers[0].at <= now) {
-      const { at, sentAt, pod } = answers.shift() as (typeof answers)[number];
-      pod.load_.answered(pod.status, at - sentAt, at);
-      pod.load_.end();
-    }
-    const pod = pickTwoChoices(pods, now, random, () => {
-      panics += 1;
-    });
-    if (pod === undefined) continue;
-    pod.served += 1;
-    pod.load_.begin();
-    answers.push({ at: now + pod.answerMs * (0.8 + 0.4 * random()), sentAt: now, pod });
-  }
-  for (const { pod } of answers) pod.load_.end();
-  return panics;
-}
+import { UsualLatency } from '../../daemon/balancer/usual-latency.ts';
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
-    outstanding: 0,
+    queue: () => 0,
     load: () => load,
-    warmth: () => 1,
+    warmth: () => assert.fail('slow start is off'),
     out,
     takeProbe: () => probe,
     picked: 0,
@@ -130,15 +62,35 @@ describe('latency average', () => {
   test('one slow answer counts a little, slow ones in a row count in full, silence pulls down', () => {
     const average = new LatencyAverage();
     assert.equal(average.value(0), 0);
-    for (let i = 0; i < 50; i += 1) average.observe(10, i);
+    for (let i = 0; i < 50; i += 1) average.observe(10, i, 20);
     const usual = average.value(50);
     assert.ok(usual > 9 && usual < 11, String(usual));
-    average.observe(1_000, 51);
+    average.observe(1_000, 51, 20);
     assert.ok(average.value(51) < 40, String(average.value(51)));
-    for (let i = 0; i < 60; i += 1) average.observe(1_000, 52 + i);
+    for (let i = 0; i < 60; i += 1) average.observe(1_000, 52 + i, 20);
     assert.ok(average.value(112) > 900, String(average.value(112)));
     assert.ok(average.value(112 + DECAY_MS) < 400);
     assert.ok(average.value(112 + 10 * DECAY_MS) < 0.1);
+  });
+
+  test('a failure counts as a slow answer, and in full after a silence', () => {
+    const failedAfter = (silenceMs: number) => {
+      const average = new LatencyAverage();
+      average.begin(20, 0);
+      average.failed(1_000, silenceMs, 10);
+      return average.value(silenceMs);
+    };
+    assert.equal(failedAfter(0), 20 + 0.1 * (3 * 30 - 20));
+    assert.ok(failedAfter(DECAY_MS) > 60, String(failedAfter(DECAY_MS)));
+    assert.ok(failedAfter(10 * DECAY_MS) > 990, String(failedAfter(10 * DECAY_MS)));
+  });
+
+  test('a new one begins with what is usual', () => {
+    const average = new LatencyAverage();
+    average.begin(20, 5);
+    assert.equal(average.value(5), 20);
+    assert.equal(average.observe(50, 5, 20), 30);
+    assert.ok(Math.abs(average.value(5) - 23) < 1e-9, String(average.value(5)));
   });
 
   test('it never leaves the range of what was observed', () => {
@@ -151,12 +103,42 @@ describe('latency average', () => {
           let now = 0;
           for (const [latency, pause] of observations) {
             now += pause;
-            average.observe(latency, now);
+            average.observe(latency, now, 20);
             assert.ok(average.value(now) <= most + 1e-9 && average.value(now) >= 0);
           }
         },
       ),
     );
+  });
+});
+
+test('one that asks for no more requests is not believed by an answer to a request of before', () => {
+  const load = new EndpointLoad(() => 0.5);
+  load.waits(60_000, 100);
+  const waiting = () => load.load(200) > 1_000 && load.queue(200) > 10;
+  load.answered(200, 150, 200);
+  assert.equal(waiting(), true);
+  load.answered(200, 50, 200);
+  assert.equal(waiting(), false);
+});
+
+describe('usual latency', () => {
+  test('the floor goes with how much latencies differ by chance, from 5 to 20 ms', () => {
+    const usual = new UsualLatency();
+    assert.deepEqual([usual.floorMs, usual.meanMs], [20, 0]);
+    const observe = (latencyMs: number, deviationMs: number, fromMs: number) => {
+      for (let i = 0; i < 30_000; i += 1) usual.observe(latencyMs, deviationMs, fromMs + i);
+    };
+    observe(3, 0.1, 0);
+    assert.equal(usual.floorMs, 5);
+    assert.ok(Math.abs(usual.meanMs - 3) < 0.1, String(usual.meanMs));
+    observe(9, 4, 30_000);
+    assert.ok(Math.abs(usual.floorMs - 12) < 0.1, String(usual.floorMs));
+    observe(500, 90, 60_000);
+    assert.equal(usual.floorMs, 20);
+    usual.observe(1, 0, 90_000);
+    usual.observe(1, 0, 900_000);
+    assert.ok(usual.meanMs > 480, 'after a silence one answer is one answer');
   });
 });
 
@@ -174,7 +156,7 @@ describe('failure accrual', () => {
     accrual.failed(1_001);
     assert.equal(accrual.probeDue(2_900), false);
     assert.equal(accrual.probeDue(3_001), true);
-    accrual.succeeded();
+    accrual.succeeded(0);
     assert.equal(accrual.out, false);
   });
 
@@ -182,9 +164,73 @@ describe('failure accrual', () => {
     const accrual = new FailureAccrual(POD_ACCRUAL, () => 0.5);
     for (let i = 0; i < 20; i += 1) {
       accrual.failed(i);
-      if (i % 5 === 4) accrual.succeeded();
+      if (i % 5 === 4) accrual.succeeded(0);
     }
     assert.equal(accrual.out, false);
+  });
+
+  test('one that is let in again, though it failed, is out at its next failure', () => {
+    const accrual = new FailureAccrual(POD_ACCRUAL, () => 0.5);
+    for (let i = 0; i < 7; i += 1) accrual.failed(0);
+    accrual.readmit();
+    assert.equal(accrual.out, false);
+    accrual.failed(10);
+    assert.equal(accrual.probeDue(2_009), false);
+    assert.equal(accrual.probeDue(2_010), true, 'the second time lasts longer');
+  });
+});
+
+describe('success rate', () => {
+  const PAUSES = { failures: Number.POSITIVE_INFINITY, minMs: 1_000, maxMs: 60_000 };
+  const OVER_REQUESTS = { ...PAUSES, successRate: { least: 0.8, over: { requests: 20 } } };
+  const OVER_TIME = { ...PAUSES, successRate: { least: 0.8, over: { ms: 10_000 } } };
+  /** One request a step, of which one in so many fails; gives after how many it is out. */
+  const untilOut = (accrual: FailureAccrual, failsEvery: number, stepMs: number, most = 500) => {
+    for (let i = 1; i <= most; i += 1) {
+      if (i % failsEvery === 0) accrual.failed(i * stepMs);
+      else accrual.succeeded(i * stepMs);
+      if (accrual.out) return i;
+    }
+    return undefined;
+  };
+
+  test('out at the first failure with enough requests and too few of them successful', () => {
+    for (const [options, failsEvery, stepMs, expected] of [
+      [OVER_REQUESTS, 1, 10, 20],
+      [OVER_REQUESTS, 4, 10, 20],
+      [OVER_REQUESTS, 10, 10, undefined],
+      [OVER_TIME, 1, 0, 5],
+      [OVER_TIME, 4, 10, 8],
+      [OVER_TIME, 10, 10, undefined],
+      [OVER_TIME, 1, 3_000, undefined], // too few to say anything
+    ] as const) {
+      const accrual = new FailureAccrual(options, () => 0.5);
+      assert.equal(untilOut(accrual, failsEvery, stepMs), expected, JSON.stringify({ options, failsEvery, stepMs }));
+    }
+  });
+
+  test('only a probe brings it back, and then it begins anew', () => {
+    const accrual = new FailureAccrual(OVER_REQUESTS, () => 0.5);
+    untilOut(accrual, 1, 0);
+    accrual.succeeded(1);
+    assert.equal(accrual.out, true, 'a request of before');
+    assert.equal(accrual.probeDue(1_000), true);
+    accrual.beginProbe(1_000);
+    accrual.failed(1_001);
+    assert.equal(accrual.probeDue(2_999), false, 'twice as long');
+    accrual.beginProbe(3_001);
+    accrual.succeeded(3_002);
+    assert.equal(accrual.out, false);
+    assert.equal(untilOut(accrual, 1, 0), 19);
+  });
+
+  test('what is long past counts no more', () => {
+    const accrual = new FailureAccrual(OVER_TIME, () => 0.5);
+    for (let i = 0; i < 100; i += 1) accrual.succeeded(0);
+    for (let i = 0; i < 4; i += 1) accrual.failed(60_000);
+    assert.equal(accrual.out, false, 'four requests are too few');
+    accrual.failed(60_000);
+    assert.equal(accrual.out, true);
   });
 });
 
@@ -214,109 +260,5 @@ describe('retry budget', () => {
     }
     assert.ok(retries <= requests * 0.2 + 10 * 60 + 100 + 200, `${retries} retries of ${requests} requests`);
     assert.ok(retries >= requests * 0.2, `${retries} retries of ${requests} requests`);
-  });
-});
-
-describe('ten pods on a virtual clock', () => {
-  test('one that is ten times slower gets less than 3 % of the traffic', () => {
-    const random = seeded(1);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 200 : 20, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok((pods[0]?.served ?? 0) / total < 0.03, `${pods.map(({ served }) => served)}`);
-  });
-
-  test('and so does one of 50 ms among those of 5', () => {
-    const random = seeded(5);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 50 : 5, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok((pods[0]?.served ?? 0) / total < 0.03, `${pods.map(({ served }) => served)}`);
-  });
-
-  test('pods nearer and farther by less than the floor share alike', () => {
-    const random = seeded(2);
-    const pods = Array.from({ length: 10 }, (_, i) => new SimulatedPod(i === 0 ? 0.3 : 0.9, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 120_000, random });
-    for (const { served } of pods) assert.ok(Math.abs(served / 60_000 - 0.1) < 0.015, `${pods.map((p) => p.served)}`);
-  });
-
-  test('a new one gets a tenth of its share, which grows to the whole within half a minute', () => {
-    const random = seeded(6);
-    const pods = Array.from({ length: 9 }, () => new SimulatedPod(20, random));
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 10_000, random });
-    const added = new SimulatedPod(20, random);
-    added.load_.warmUp(10_000);
-    const all = [...pods, added];
-    const share = (fromMs: number, toMs: number) => {
-      added.served = 0;
-      simulate(all, { rps: 500, fromMs, toMs, random });
-      return added.served / ((toMs - fromMs) / 2);
-    };
-    const shares = [share(10_000, 13_000), share(13_000, 22_000), share(22_000, 28_000), share(40_000, 70_000)];
-    const wanted = [0.01, 0.025, 0.05, 0.1];
-    for (const [i, one] of shares.entries()) {
-      assert.ok(Math.abs(one - (wanted[i] as number)) < (wanted[i] as number) * 0.3, `shares ${shares}`);
-    }
-  });
-
-  test('new ones alone serve all, and in turn a new one is passed over in part', () => {
-    const random = seeded(7);
-    const fresh = () => {
-      const pod = new SimulatedPod(20, random);
-      pod.load_.warmUp(0);
-      return pod;
-    };
-    const alike = [fresh(), fresh()];
-    simulate(alike, { rps: 500, fromMs: 0, toMs: 20_000, random });
-    for (const { served } of alike) assert.ok(served > 4_500, String(served));
-    const turns = makeBalancer<SimulatedPod>({ ...DEFAULT_BALANCER, kind: 'roundRobin' });
-    const inTurn = (members: readonly SimulatedPod[]) => {
-      const onPanic = () => assert.fail('nobody is out');
-      for (const one of members) one.served = 0;
-      for (let i = 0; i < 3_000; i += 1) {
-        const pod = turns({ members, now: 3_000, random, onPanic, excluded: new Set() });
-        if (pod !== undefined) pod.served += 1;
-      }
-      return members.map(({ served }) => served);
-    };
-    const [, , added = 0] = inTurn([new SimulatedPod(20, random), new SimulatedPod(20, random), fresh()]);
-    assert.ok(added > 80 && added < 220, String(added)); // a tenth of two parts and a tenth: 143
-    assert.equal(
-      inTurn([fresh(), fresh()]).reduce((sum, one) => sum + one, 0),
-      3_000,
-    );
-  });
-
-  test('one that fails at once is out after seven, and is back when it recovers', () => {
-    const random = seeded(3);
-    const pods = Array.from({ length: 10 }, () => new SimulatedPod(20, random));
-    const bad = pods[0] as SimulatedPod;
-    bad.status = 503;
-    bad.answerMs = 1;
-    simulate(pods, { rps: 500, fromMs: 0, toMs: 60_000, random });
-    const total = pods.reduce((sum, { served }) => sum + served, 0);
-    assert.ok(bad.served / total < 0.01, `${pods.map(({ served }) => served)}`);
-    bad.status = 200;
-    bad.answerMs = 20;
-    for (const pod of pods) pod.served = 0;
-    simulate(pods, { rps: 500, fromMs: 60_000, toMs: 240_000, random });
-    assert.equal(bad.out, false);
-    assert.ok(bad.served > 3_000, `${pods.map(({ served }) => served)}`);
-  });
-
-  test('when every pod fails, requests still go somewhere, and recovery is seen', () => {
-    const random = seeded(4);
-    const pods = Array.from({ length: 4 }, () => new SimulatedPod(5, random));
-    for (const pod of pods) pod.status = 500;
-    const panics = simulate(pods, { rps: 100, fromMs: 0, toMs: 10_000, random });
-    assert.ok(panics > 100, String(panics));
-    assert.equal(
-      pods.reduce((sum, { served }) => sum + served, 0),
-      1_000,
-    );
-    for (const pod of pods) pod.status = 200;
-    simulate(pods, { rps: 100, fromMs: 10_000, toMs: 60_000, random });
-    for (const pod of pods) assert.equal(pod.out, false);
   });
 });

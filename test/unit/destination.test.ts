@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Siblings } from '../../daemon/balancer/endpoint-load.ts';
+import { FailureAccrual, POD_ACCRUAL } from '../../daemon/balancer/failure-accrual.ts';
 import type { ProxyError } from '../../daemon/http/proxy-error.ts';
 import type { Endpoint } from '../../daemon/naming/endpoint.ts';
 import type { Transform } from '../../daemon/naming/transformers/transform.ts';
@@ -11,6 +13,7 @@ import { DEFAULT_POLICY } from '../../daemon/router/route-policy.ts';
 interface TestHop {
   readonly ip: string;
   out: boolean;
+  readonly accrual: FailureAccrual;
   warmedAt: number | undefined;
 }
 
@@ -37,7 +40,7 @@ class TestDestination {
 
   constructor(
     endpoints: readonly Endpoint[],
-    { confinement, drop = [] }: { confinement?: string; drop?: string[] } = {},
+    { confinement, drop = [], slowStartMs = 0 }: { confinement?: string; drop?: string[]; slowStartMs?: number } = {},
   ) {
     this.#endpoints = endpoints;
     const { hops } = this;
@@ -64,19 +67,21 @@ class TestDestination {
         endpoints: current,
         confinement,
       },
-      policy: DEFAULT_POLICY,
+      policy: { ...DEFAULT_POLICY, balancer: { ...DEFAULT_POLICY.balancer, slowStartMs } },
       transform,
       makeHop: ({ endpoint: { ip } }) => {
         const hop = {
           ip,
           out: false,
-          outstanding: 0,
+          accrual: new FailureAccrual(POD_ACCRUAL, Math.random),
+          queue: () => 0,
           load: () => 1,
           warmedAt: undefined as number | undefined,
           warmUp: (now: number) => {
             hop.warmedAt = now;
           },
           warmth: () => 1,
+          join: (siblings: Siblings | undefined) => hop.accrual.join(siblings?.ejections),
           takeProbe: () => false,
         };
         hops.set(ip, hop);
@@ -105,6 +110,16 @@ class TestDestination {
       if (hop !== undefined) seen.add(hop.ip);
     }
     return [...seen].sort().join(' ');
+  }
+
+  /** So many failures of these in a row. */
+  fail(count: number, ...ips: string[]): void {
+    for (const ip of ips) for (let i = 0; i < count; i += 1) this.hops.get(ip)?.accrual.failed(this.now);
+  }
+
+  /** The addresses that their failures have put out. */
+  get ejected(): string {
+    return [...this.hops.values()].flatMap(({ ip, accrual }) => (accrual.out ? [ip] : [])).join(' ');
   }
 
   putOut(...ips: string[]): void {
@@ -150,8 +165,8 @@ test('an endpoint that becomes near keeps its hop', () => {
   assert.equal(world.hops.get('far-1'), before);
 });
 
-test('a pod that appears while others serve starts slowly; the first ones, and one whose daemon is another, do not', () => {
-  const world = new TestDestination([endpoint('a'), endpoint('b')]);
+test('with slow start a pod that appears while others serve starts slowly; the first ones, and one whose daemon is another, do not', () => {
+  const world = new TestDestination([endpoint('a'), endpoint('b')], { slowStartMs: 9 });
   const warmed = () => [...world.hops].map(([ip, { warmedAt }]) => `${ip} ${warmedAt ?? 'no'}`).join(', ');
   world.picked();
   assert.equal(warmed(), 'a no, b no');
@@ -167,6 +182,39 @@ test('a pod that appears while others serve starts slowly; the first ones, and o
   world.endpoints = [endpoint('d')];
   world.picked();
   assert.equal(world.hops.get('d')?.warmedAt, undefined, 'nobody else serves');
+  const usual = new TestDestination([endpoint('a')]);
+  usual.picked();
+  usual.endpoints = [endpoint('a'), endpoint('b')];
+  usual.picked();
+  assert.equal(usual.hops.get('b')?.warmedAt, undefined, 'nobody asked for it');
+});
+
+test('never more than half are out, however members come, go and recover', () => {
+  const world = new TestDestination(['a', 'b', 'c', 'd', 'e'].map((ip) => endpoint(ip)));
+  world.picked();
+  world.fail(7, 'a', 'b', 'c');
+  assert.deepEqual([world.ejected, world.panics], ['a b', 1]);
+  world.fail(2, 'c');
+  assert.equal(world.panics, 3);
+  world.hops.get('a')?.accrual.succeeded(0);
+  world.fail(1, 'c', 'd');
+  assert.equal(world.ejected, 'b c', 'one back makes room for one, and d has failed once only');
+  world.endpoints = ['a', 'c', 'd', 'e', 'f', 'g'].map((ip) => endpoint(ip));
+  world.picked();
+  world.fail(7, 'd', 'e', 'f');
+  assert.equal(world.ejected, 'b c d e', 'b is gone, and one more may be out of six than of five');
+  world.fail(1, 'b');
+  world.hops.get('b')?.accrual.succeeded(0);
+  world.fail(9, 'f', 'g');
+  assert.equal(world.ejected, 'c d e', 'what happens to b does not count');
+  const before = world.panics;
+  world.endpoints = ['c', 'd', 'e'].map((ip) => endpoint(ip));
+  world.picked();
+  assert.deepEqual([world.ejected, world.panics - before], ['e', 2]);
+  world.endpoints = [endpoint('e')];
+  world.picked();
+  world.fail(20, 'e');
+  assert.equal(world.ejected, '', 'the only one');
 });
 
 test('a name without endpoints says what confines it', () => {

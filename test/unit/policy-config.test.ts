@@ -27,13 +27,18 @@ describe('policies of routes', () => {
     const policy = policyFor(`
       service: {totalTimeoutMs: 500, responseClassifier: {kind: io.l5d.http.retryableRead5XX},
         retries: {budget: {ttlSecs: 5, percentCanRetry: 1.5}, backoff: {kind: jittered, minMs: 1, maxMs: 9}}},
-      client: {requestAttemptTimeoutMs: 100, loadBalancer: {kind: p2c, maxEffort: 9},
+      client: {requestAttemptTimeoutMs: 100, loadBalancer: {kind: p2c, maxEffort: 9, slowStartMs: 30000},
         failureAccrual: {kind: io.l5d.consecutiveFailures, failures: 3, backoff: {kind: constant, ms: 700}}}`);
     assert.deepEqual([policy.totalTimeoutMs, policy.attemptTimeoutMs], [500, 100]);
     assert.deepEqual(policy.retryBudget, { ttlSecs: 5, minRetriesPerSec: 10, percentCanRetry: 1.5 });
     assert.deepEqual(policy.retryBackoff, { kind: 'jittered', minMs: 1, maxMs: 9 });
     assert.deepEqual(policy.failureAccrual, { failures: 3, minMs: 700, maxMs: 700 });
-    assert.deepEqual(policy.balancer, { kind: 'p2c', maxEffort: 9, decayTimeMs: 10_000 });
+    assert.deepEqual(policy.balancer, {
+      ...DEFAULT_POLICY.balancer,
+      kind: 'p2c',
+      maxEffort: 9,
+      slowStartMs: 30_000,
+    });
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
@@ -49,6 +54,38 @@ describe('policies of routes', () => {
         error instanceof ConfigError &&
         error.message.includes('routers[0].service.adaptiveConcurrency.maxLimit: give at least minLimit'),
     );
+  });
+
+  test("linkerd's success rates, over requests and over seconds", () => {
+    const accrual = (keys: string) => policyFor(`client: {failureAccrual: {kind: io.l5d.${keys}}}`).failureAccrual;
+    assert.deepEqual(
+      accrual('successRate, successRate: 0.9, requests: 20, backoff: {kind: jittered, minMs: 1, maxMs: 2}'),
+      {
+        failures: Number.POSITIVE_INFINITY,
+        successRate: { least: 0.9, over: { requests: 20 } },
+        minMs: 1,
+        maxMs: 2,
+      },
+    );
+    assert.deepEqual(accrual('successRateWindowed, successRate: 1, window: 30'), {
+      failures: Number.POSITIVE_INFINITY,
+      successRate: { least: 1, over: { ms: 30_000 } },
+      minMs: 1_000,
+      maxMs: 60_000,
+    });
+  });
+
+  test("linkerd's balancers", () => {
+    const balancer = (keys: string) => policyFor(`client: {loadBalancer: {${keys}}}`).balancer;
+    const { balancer: defaults } = DEFAULT_POLICY;
+    for (const kind of ['ewma', 'p2c', 'aperture', 'heap', 'roundRobin'] as const) {
+      assert.deepEqual(balancer(`kind: ${kind}, enableProbation: true`), { ...defaults, kind });
+    }
+    assert.deepEqual(
+      balancer('kind: aperture, maxEffort: 3, smoothWindowMs: 100, lowLoad: 0.1, highLoad: 1, minAperture: 4'),
+      { ...defaults, kind: 'aperture', maxEffort: 3, smoothWindowMs: 100, lowLoad: 0.1, highLoad: 1, minAperture: 4 },
+    );
+    assert.deepEqual(balancer('kind: ewma, decayTimeMs: 1'), { ...defaults, decayTimeMs: 1 });
   });
 
   test('failure accrual can be turned off', () => {
@@ -94,12 +131,37 @@ describe('policies of routes', () => {
       'service.responseClassifier.kind: unknown kind; known kinds: io.l5d.http.nonRetryable5XX, io.l5d.http.retryableRead5XX, io.l5d.http.retryableIdempotent5XX, io.l5d.http.retryableAll5XX, io.l5d.http.allSuccessful',
     ],
     [
-      'client: {loadBalancer: {kind: aperture}}',
-      'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, roundRobin',
+      'client: {loadBalancer: {kind: leastLoaded}}',
+      'client.loadBalancer.kind: unknown kind; known kinds: ewma, p2c, aperture, heap, roundRobin',
     ],
     [
-      'client: {failureAccrual: {kind: io.l5d.successRate}}',
-      'client.failureAccrual.kind: unknown kind; known kinds: io.l5d.consecutiveFailures, none',
+      'client: {loadBalancer: {kind: heap, enableProbation: maybe}}',
+      'client.loadBalancer.enableProbation: give true or false',
+    ],
+    ['client: {loadBalancer: {kind: aperture, lowLoad: 2}}', 'client.loadBalancer.highLoad: give more than lowLoad'],
+    [
+      'client: {loadBalancer: {kind: aperture, minAperture: 0}}',
+      'client.loadBalancer.minAperture: give a number, 1 or more',
+    ],
+    [
+      'client: {loadBalancer: {kind: ewma, slowStartMs: -1}}',
+      'client.loadBalancer.slowStartMs: give a number of milliseconds',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successrate}}',
+      'client.failureAccrual.kind: unknown kind; known kinds: io.l5d.consecutiveFailures, io.l5d.successRate, io.l5d.successRateWindowed, none',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRate, requests: 9}}',
+      'client.failureAccrual.successRate: required: a part of the requests, such as 0.9',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRate, successRate: 90, requests: 9}}',
+      'client.failureAccrual.successRate: give a part of the requests, 0 to 1',
+    ],
+    [
+      'client: {failureAccrual: {kind: io.l5d.successRateWindowed, successRate: 0.9}}',
+      'client.failureAccrual.window: required: a number of seconds',
     ],
     ['client: {kind: io.l5d.static}', 'client.configs: required: a list of {prefix, …}'],
     ['client: {configs: [{prefix: /a}]}', 'client.configs: goes with kind: io.l5d.static only'],

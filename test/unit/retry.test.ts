@@ -81,7 +81,7 @@ test('waits: constant, and jittered from minMs to three times as much with each 
 
 describe('balancers', () => {
   const member = (over: Partial<Balanced>): Balanced => ({
-    outstanding: 0,
+    queue: () => 0,
     load: () => 1,
     out: false,
     warmth: () => 1,
@@ -103,11 +103,30 @@ describe('balancers', () => {
   };
 
   test('p2c looks at requests under way alone, ewma at latency too', () => {
-    const slowAndIdle = member({ outstanding: 0, load: () => 1_000 });
-    const fastAndBusy = member({ outstanding: 9, load: () => 1 });
+    const slowAndIdle = member({ queue: () => 0, load: () => 1_000 });
+    const fastAndBusy = member({ queue: () => 9, load: () => 1 });
     const p2c = drawFrom({ kind: 'p2c' }, [slowAndIdle, fastAndBusy]);
     const ewma = drawFrom({ kind: 'ewma' }, [slowAndIdle, fastAndBusy]);
     for (let i = 0; i < 20; i += 1) assert.deepEqual([p2c.draw(), ewma.draw()], [0, 1]);
+  });
+
+  test('heap: the least of all, chance among equals, past what is out or excluded, but for a probe', () => {
+    const queues = (...of: number[]) => of.map((queue) => member({ queue: () => queue }));
+    const seen = (of: () => number | undefined) => [...new Set(Array.from({ length: 60 }, of))].sort().join(' ');
+    const members = queues(3, 1, 2, 1);
+    const { draw } = drawFrom({ kind: 'heap' }, members);
+    assert.equal(seen(draw), '1 3');
+    assert.equal(draw([members[1], members[3]] as Balanced[]), 2);
+    assert.equal(draw(members), undefined);
+    const [busy, idle] = queues(5, 0) as [Balanced, Balanced];
+    assert.equal(drawFrom({ kind: 'heap' }, [busy, { ...idle, out: true }]).draw(), 0);
+    assert.equal(drawFrom({ kind: 'heap' }, [idle, { ...busy, out: true, takeProbe: () => true }]).draw(), 1);
+    const all = drawFrom({ kind: 'heap' }, [member({ out: true }), member({ out: true })]);
+    assert.notEqual(all.draw(), undefined);
+    assert.equal(all.panics(), 1);
+    const cold = [member({ warmth: () => 0 }), member({})];
+    assert.equal(seen(drawFrom({ kind: 'heap', slowStartMs: 9 }, cold).draw), '1');
+    assert.equal(seen(drawFrom({ kind: 'heap', slowStartMs: 9 }, cold.slice(0, 1)).draw), '0');
   });
 
   test('round robin: in turn, past what is out or excluded, but for a probe', () => {

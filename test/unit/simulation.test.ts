@@ -8,7 +8,7 @@ import { chart, page } from '../../scripts/simulate/report.ts';
 import { SCENARIOS } from '../../scripts/simulate/scenarios.ts';
 import { type Scenario, simulate } from '../../scripts/simulate/simulation.ts';
 
-const NODEMESH = nodemesh('nodemesh', 'ewma');
+const NODEMESH = nodemesh('nodemesh');
 
 function scenario(name: string): Scenario {
   const found = SCENARIOS.find((one) => one.name === name);
@@ -59,9 +59,14 @@ test('nine pods on one node and one on another get a tenth each, which choosing 
   assert.ok(share(LINKERD) > 0.2);
 });
 
-test('a node without power costs nobody a request, and pods that are replaced do not either', () => {
-  for (const name of ['dead host', 'rolling restart']) {
-    const { success } = simulate(scenario(name), NODEMESH, 5);
+test('a node without power costs nobody a request, and pods that are replaced do not either, nor with slow start', () => {
+  const slowStart = nodemesh('slow start', { slowStartMs: 30_000 });
+  for (const [name, subject] of [
+    ['dead host', NODEMESH],
+    ['rolling restart', NODEMESH],
+    ['rolling restart', slowStart],
+  ] as const) {
+    const { success } = simulate(scenario(name), subject, 5);
     assert.ok(success > 0.9999, `${name}: ${success}`);
   }
 });
