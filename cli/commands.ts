@@ -37,6 +37,12 @@ const FILE = {
   summary: 'explain the pods of manifests: a file, a folder, or - for standard input',
 };
 const OUTPUT = { value: 'format', values: ['text', 'json'], short: 'o', summary: 'text (default) or json' };
+const REPORT = {
+  value: 'format',
+  values: ['text', 'json'],
+  short: 'o',
+  summary: 'the report on standard error: text (default) or json',
+};
 const PRE = { summary: 'check what an installation needs, before there is one' };
 const STALE = { summary: 'pods of labelled namespaces without the proxy, or with another than new ones get' };
 const YES = { short: 'y', summary: 'restart them, as kubectl rollout restart does' };
@@ -56,11 +62,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'add the proxy to the pods of manifests, as the webhook would',
     synopsis: '[options] <file|folder|->...',
     takesFiles: true,
-    options: { namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS, write: WRITE },
+    options: { namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS, write: WRITE, output: REPORT },
     examples: [
       { line: 'nodemesh inject shop.yaml | kubectl apply -f -', summary: 'for clusters without the webhook' },
       { line: 'kubectl get deployment web -o yaml | nodemesh inject -', summary: 'what would be added to it' },
       { line: 'nodemesh inject --write --proxy-address nodeName k8s/', summary: 'every manifest of a folder' },
+      {
+        line: 'nodemesh inject -o json k8s/ 2> report.json > injected.yaml',
+        summary: 'for scripts; exits with 2 where a pod could not be injected',
+      },
     ],
     load: () => import('./commands/inject.ts'),
   },
@@ -68,7 +78,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'take out of manifests what inject added',
     synopsis: '[options] <file|folder|->...',
     takesFiles: true,
-    options: { write: WRITE },
+    options: { write: WRITE, output: REPORT },
     examples: [
       { line: 'nodemesh uninject shop.yaml', summary: 'the manifest as it was, byte for byte' },
       { line: 'nodemesh uninject --write k8s/', summary: 'every manifest of a folder' },

@@ -72,9 +72,9 @@ test('explain: what it cannot explain is an error', async () => {
   for (const [argv, stdin, status, message] of [
     [['-f', '-'], 'kind: Service\n', 1, /^-: there is no pod in it/],
     [['-f', '-'], 'a: [', 1, /^stdin:1:5: /],
-    [[], '', 2, /explain wants one pod/],
-    [['a/b', '-f', '-'], '', 2, /explain wants one pod/],
-    [['web'], '', 2, /name the pod as <namespace>\/<name>, not "web"/],
+    [[], '', 1, /explain wants one pod/],
+    [['a/b', '-f', '-'], '', 1, /explain wants one pod/],
+    [['web'], '', 1, /name the pod as <namespace>\/<name>, not "web"/],
     [['shop/web'], '', 1, /no Kubernetes API server is configured/],
   ] as const) {
     const outcome = await nodemesh(['explain', ...argv], { stdin });
