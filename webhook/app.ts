@@ -186,8 +186,11 @@ class Webhook {
     this.#server = await startAdmissionServer({
       ...config.https,
       answer: (request, entry) => this.#reviewer.answer(request, entry),
-      onAnswer: (bytes) => this.#counted.answerBytes.observe(bytes),
-      onError: (status) => this.#counted.errors.with(String(status)).inc(),
+      onPatch: (bytes) => this.#counted.patchBytes.observe(bytes),
+      onError: (status, operation) => {
+        this.#counted.countRequest(operation, status < 500 ? 'refused' : 'failed');
+        if (status === 500) this.#counted.panics.inc();
+      },
       log,
     });
     readiness.clear('listeners');
@@ -228,9 +231,12 @@ class Webhook {
   }
 
   #follow(): void {
-    const { metrics, now, readiness } = this.#options;
-    const authority = () => this.#certificates.current;
-    exposeExpiry(metrics, { authority, served: () => this.#serving.served, now });
+    const { metrics, readiness } = this.#options;
+    exposeExpiry(metrics, {
+      authority: () => this.#certificates.current,
+      leaf: () => this.#source.current,
+      served: () => this.#serving.served,
+    });
     this.#source.onChange((set) => {
       this.#serving.offer(set);
       if (this.#configurations.synced) void this.#caBundle.check();

@@ -55,7 +55,7 @@ before(async () => {
     ip: '127.0.0.1',
     port: 0,
     answer: (review, entry) => reviewer.answer(review, entry),
-    onAnswer: () => {},
+    onPatch: () => {},
     onError: () => {},
     log,
   });

@@ -75,7 +75,7 @@ test('webhook: a corrupt Secret is written anew from the certificates that work'
 });
 
 const refusals = async ({ metrics }: Replica) =>
-  Number(/^certificate_reload_total\{result="failed"\} (\d+)/m.exec(await metrics())?.[1]);
+  Number(/^cert_reload_total\{result="failed"\} (\d+)/m.exec(await metrics())?.[1]);
 
 test('webhook: a Secret with a key of another certificate is counted and written anew, and no pod fails', async (t) => {
   const cluster = await WebhookCluster.start(t);
@@ -187,7 +187,7 @@ test('webhook: a provided certificate is served, its CA comes into every caBundl
   // The webhook's own CA is made all the same, for daemons.
   await cluster.untilSecret((files) => judgeCertificates(files, [SERVING_NAME], Date.now()).action === 'keep');
   await provide({ ...one, 'tls.key': (await make())['tls.key'] });
-  while (!/^certificate_reload_total\{result="failed"\} [1-9]/m.test(await replica.metrics()));
+  while (!/^cert_reload_total\{result="failed"\} [1-9]/m.test(await replica.metrics()));
   assert.ok(replica.readiness.ready);
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
   await provide(await make());

@@ -25,7 +25,8 @@ function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createL
     request: () => assert.fail('nothing is asked'),
     stream: () => assert.fail('nothing is watched'),
   };
-  const metrics = webhookMetrics(new MetricsRegistry());
+  const registry = new MetricsRegistry();
+  const metrics = webhookMetrics(registry);
   const reviewer = new Reviewer({
     ownNamespace: 'nodemesh',
     namespaces: new NamespaceLabels(api, log, (name) => ({ name, enabled: true })),
@@ -35,7 +36,7 @@ function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createL
     elapsed: () => 0,
     log,
   });
-  return { reviewer, told, metrics };
+  return { reviewer, told, metrics, registry };
 }
 
 function review(spec: object, annotations: object = {}, change: Partial<AdmissionRequest> = {}): AdmissionRequest {
@@ -109,6 +110,50 @@ test('reviewer: a fault of ours rejects, is told to the controller, and leaves n
     [['Warning', 'InjectionFailed']],
   );
   assert.equal(metrics.inFlight.value, 0);
+});
+
+test('reviewer: one line says which review, whose pod, what was decided, why, and how long it took', async () => {
+  const lines: string[] = [];
+  const log = createLog('test', 'info', { write: (line) => void lines.push(line) });
+  const { reviewer } = setUp(() => SETTINGS, log);
+  const object = {
+    metadata: { generateName: 'once-', ownerReferences: [{ ...OWNER, controller: true }] },
+    spec: { ...CONTAINERS, hostNetwork: true },
+  };
+  await reviewer.answer({ ...review(CONTAINERS), object, dryRun: true }, 'labelledNamespaces');
+  assert.equal(lines.length, 1);
+  const { uid, namespace, pod, owner, dryRun, decision, reasons, ms } = JSON.parse(lines[0] ?? '');
+  assert.deepEqual(
+    { uid, namespace, pod, owner, dryRun, decision, reasons, ms },
+    {
+      uid: 'u',
+      namespace: 'shop',
+      pod: 'once-*****',
+      owner: 'Job/once',
+      dryRun: true,
+      decision: 'skip',
+      reasons: ['host_network'],
+      ms: 0,
+    },
+  );
+});
+
+test('reviewer: whatever a request says of itself, its count has labels of ours alone', async () => {
+  const { reviewer, registry } = setUp();
+  for (const operation of ['CREATE', 'UPDATE', 'DELETE', 'CONNECT', '', 'x'.repeat(1_000), 'create']) {
+    await reviewer.answer(review(CONTAINERS, {}, { operation }), 'labelledNamespaces');
+  }
+  const counted = [...registry.render().matchAll(/^requests_total\{operation="(.*)",result="(.*)"\} (\d+)$/gm)];
+  assert.deepEqual(
+    counted.map(([, operation, result, count]) => [operation, result, count]),
+    [
+      ['CREATE', 'injected', '1'],
+      ['UPDATE', 'skipped', '1'],
+      ['DELETE', 'skipped', '1'],
+      ['CONNECT', 'skipped', '1'],
+      ['unknown', 'skipped', '3'],
+    ],
+  );
 });
 
 test('reviewer: a log line has its length, whatever the pod', async () => {
