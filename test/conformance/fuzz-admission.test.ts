@@ -45,6 +45,7 @@ before(async () => {
       proxyPort: 4140,
       clusterDomain: 'cluster.local',
       namespaceInProxyUrl: true,
+      envFrom: 'inject',
     }),
     metrics: webhookMetrics(new MetricsRegistry()),
     events: { record: () => {} },

@@ -15,6 +15,7 @@ const SETTINGS: InjectionSettings = {
   proxyPort: 4140,
   clusterDomain: 'cluster.local',
   namespaceInProxyUrl: false,
+  envFrom: 'inject',
 };
 const OWNER = { apiVersion: 'batch/v1', kind: 'Job', name: 'once', uid: 'u-1' };
 
