@@ -30,7 +30,7 @@ export interface Command {
   readonly process?: () => Promise<{ main(argv: readonly string[]): Promise<void> }>;
 }
 
-const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for manifests that name none (default: default)' };
+const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for what names none (default: default)' };
 const FILE = {
   value: 'file',
   short: 'f',
@@ -87,12 +87,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   explain: {
     summary: 'why a pod is injected or not, and the environment that it gets',
-    synopsis: '<namespace>/<pod> | --file <file|folder|->',
+    synopsis: '<namespace>/<pod> | [-n <namespace>] <kind>/<name> | --file <file|folder|->',
     options: { file: FILE, namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS },
     examples: [
       {
         line: 'nodemesh explain shop/web-6d4cf56db6-x2x7z',
         summary: 'a running pod: what it has, and what a new one would get',
+      },
+      {
+        line: 'nodemesh explain -n shop deploy/web',
+        summary: 'what the next pod of a workload gets, and which of its pods are older',
       },
       { line: 'nodemesh explain -f shop.yaml', summary: 'the pods of manifests, without a cluster' },
     ],
