@@ -29,10 +29,14 @@ export function manifestsSuite(cluster: Cluster, namespace: string): void {
       await kubectl(['apply', '--dry-run=server', '-f', `${MANIFESTS}nodemesh.yaml`]);
       const budget = await readFile(`${MANIFESTS}base/webhook/pod-disruption-budget.yaml`, 'utf8');
       const versions = (await kubectl(['api-versions'])).split('\n');
+      // As the file itself says it for older servers.
       const served = versions.includes('policy/v1')
         ? budget
         : budget.replace(/^apiVersion: policy\/v1$/m, 'apiVersion: policy/v1beta1');
-      await kubectl(['apply', '--dry-run=server', '-f', '-'], served);
+      const known = (await isField('poddisruptionbudgets.spec.unhealthyPodEvictionPolicy'))
+        ? served
+        : served.replace(/^.*unhealthyPodEvictionPolicy: .*\n/m, '');
+      await kubectl(['apply', '--dry-run=server', '-f', '-'], known);
     });
 
     for (const overlay of OVERLAYS) {
