@@ -174,10 +174,7 @@ class Webhook {
       ...config.https,
       answer: (request, entry) => this.#reviewer.answer(request, entry),
       onPatch: (bytes) => this.#counted.patchBytes.observe(bytes),
-      onError: (status, operation) => {
-        this.#counted.countRequest(operation, status < 500 ? 'refused' : 'failed');
-        if (status === 500) this.#counted.panics.inc();
-      },
+      onError: (status, operation) => this.#counted.countError(operation, status),
       log,
     });
     readiness.clear('listeners');

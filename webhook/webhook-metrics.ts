@@ -14,13 +14,13 @@ export type RequestResult = 'injected' | 'skipped' | 'refused' | 'failed';
 export interface WebhookMetrics {
   /** Counts a request by the operation that it is about, as it says itself: anything. */
   countRequest(operation: string, result: RequestResult): void;
+  /** The same of one that was answered with this HTTP status in place of a review. */
+  countError(operation: string, status: number): void;
   /** By first reason. */
   readonly decisions: Family<Counter>;
   readonly durationSeconds: Histogram;
   readonly inFlight: Gauge;
   readonly patchBytes: Histogram;
-  /** Faults of ours. */
-  readonly panics: Counter;
   readonly bundleRepairs: Counter;
   readonly reloads: { readonly done: Counter; readonly failed: Counter };
   readonly events: { readonly done: Counter; readonly failed: Counter };
@@ -36,16 +36,21 @@ export function webhookMetrics(metrics: MetricsRegistry): WebhookMetrics {
     'operation',
     'result',
   ]);
+  const panics = metrics.counter('panics_total', 'Faults of the webhook itself, answered by HTTP 500').with();
+  const countRequest = (operation: string, result: RequestResult) =>
+    requests.with(OPERATIONS.includes(operation) ? operation : 'unknown', result).inc();
   return {
-    countRequest: (operation, result) =>
-      requests.with(OPERATIONS.includes(operation) ? operation : 'unknown', result).inc(),
+    countRequest,
+    countError: (operation, status) => {
+      countRequest(operation, status < 500 ? 'refused' : 'failed');
+      if (status === 500) panics.inc();
+    },
     decisions: metrics.counter('decisions_total', 'Reviews by the first reason of their decision', ['reason']),
     durationSeconds: metrics
       .histogram('request_duration_seconds', 'Time to answer a review', DURATION_BOUNDS_SECONDS)
       .with(),
     inFlight: metrics.gauge('in_flight', 'Reviews under way').with(),
     patchBytes: metrics.histogram('patch_bytes', 'Sizes of JSON patches', PATCH_BOUNDS_BYTES).with(),
-    panics: metrics.counter('panics_total', 'Faults of the webhook itself, answered by HTTP 500').with(),
     bundleRepairs: metrics.counter('cabundle_repairs_total', 'Times that caBundle was written').with(),
     reloads: outcomes('cert_reload_total', 'Serving certificates taken into service'),
     events: outcomes('events_total', "Events on pods' controllers"),

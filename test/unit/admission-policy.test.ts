@@ -44,7 +44,17 @@ interface Pod {
   readonly spec: { readonly containers: readonly Container[]; readonly initContainers?: readonly Container[] };
 }
 
-const [policy, ...bindings] = parseAllDocuments(TEXT).map((document) => document.toJS()) as [Policy, ...Binding[]];
+interface Guard {
+  readonly spec: Pick<Policy['spec'], 'matchConstraints' | 'matchConditions'> & {
+    readonly validations: readonly { readonly expression: string }[];
+  };
+}
+
+const objects = parseAllDocuments(TEXT).map((document) => document.toJS());
+const ofKind = <T>(kind: string): T[] => objects.filter((object) => object.kind === kind);
+const [policy] = ofKind<Policy>('MutatingAdmissionPolicy') as [Policy];
+const [guard] = ofKind<Guard>('ValidatingAdmissionPolicy') as [Guard];
+const bindings = ofKind<Binding>('MutatingAdmissionPolicyBinding');
 const SETTINGS: InjectionSettings = {
   proxyAddress: { by: 'hostIP', family: 4 },
   proxyPort: 4140,
@@ -60,14 +70,20 @@ function fits({ namespaceSelector, objectSelector }: Selectors, namespace: Label
   );
 }
 
+function isConcerned({ spec }: Guard | Policy, name: string, labels: Labels, pod: Pod): boolean {
+  const namespace = { 'kubernetes.io/metadata.name': name, ...labels };
+  const scope = { object: pod, request: { namespace: name } };
+  return (
+    fits(spec.matchConstraints, namespace, pod) &&
+    spec.matchConditions.every(({ expression }) => evaluateCel(expression, scope))
+  );
+}
+
 /** The bindings by which the policy is asked about a pod. */
 function asked(name: string, labels: Labels, pod: Pod): Binding[] {
   const namespace = { 'kubernetes.io/metadata.name': name, ...labels };
-  const scope = { object: pod, request: { namespace: name } };
-  const { matchConstraints, matchConditions } = policy.spec;
-  if (!fits(matchConstraints, namespace, pod)) return [];
   const bound = bindings.filter(({ spec }) => fits(spec.matchResources, namespace, pod));
-  return bound.length > 0 && matchConditions.every(({ expression }) => evaluateCel(expression, scope)) ? bound : [];
+  return bound.length > 0 && isConcerned(policy, name, labels, pod) ? bound : [];
 }
 
 /** What the policy makes of a pod that it is asked about. */
@@ -228,4 +244,26 @@ test('admission policy: the pod by which check tries the webhook is none that th
   assert.ok(body !== undefined);
   assert.deepEqual(asked('default', {}, body), []);
   assert.ok(injected(body).containers.includes('probe'));
+});
+
+test('admission policy: who creates a pod without the proxy is warned, where its namespace asks and the pod does not say no', () => {
+  const isWarned = (pod: Pod, labels: Labels = LABELLED, name = 'shop') =>
+    isConcerned(guard, name, labels, pod) &&
+    !guard.spec.validations.every(({ expression }) => evaluateCel(expression, { object: pod }));
+  const spec = { containers: [{ name: 'app' }] };
+  assert.ok(isWarned({ metadata: {}, spec }));
+  assert.ok(isWarned({ metadata: { annotations: { a: 'b' }, labels: LABELLED }, spec }));
+  assert.ok(!isWarned(applied({ metadata: {}, spec })));
+  assert.ok(!isWarned({ metadata: {}, spec }, {}));
+  assert.ok(!isWarned({ metadata: {}, spec }, LABELLED, 'kube-system'));
+  const hostNetwork = { ...spec, hostNetwork: true };
+  for (const pod of [
+    { metadata: { annotations: { 'mesh-inject': 'disabled' } }, spec },
+    { metadata: { labels: { 'mesh-inject': 'disabled' } }, spec },
+    { metadata: { labels: { 'app.kubernetes.io/name': 'nodemesh' } }, spec },
+    { metadata: { annotations: { 'kubernetes.io/config.mirror': '' } }, spec },
+    { metadata: {}, spec: hostNetwork },
+  ]) {
+    assert.ok(!isWarned(pod), JSON.stringify(pod));
+  }
 });

@@ -157,6 +157,15 @@ test('reviewer: whatever a request says of itself, its count has labels of ours 
   );
 });
 
+test('webhook metrics: an error counts as refused or failed, and a fault of ours as a panic', () => {
+  const { metrics, registry } = setUp();
+  for (const status of [400, 413, 503, 500]) metrics.countError('CREATE', status);
+  const text = registry.render();
+  assert.match(text, /^requests_total\{operation="CREATE",result="refused"\} 2$/m);
+  assert.match(text, /^requests_total\{operation="CREATE",result="failed"\} 2$/m);
+  assert.match(text, /^panics_total 1$/m);
+});
+
 test('reviewer: a log line has its length, whatever the pod', async () => {
   const lines: string[] = [];
   const log = createLog('test', 'info', { write: (line) => void lines.push(line) });
