@@ -43,8 +43,7 @@ export interface NoProxyVariables {
 /**
  * no_proxy and NO_PROXY of a container, both with the same hosts; under profile cgi the former alone. Where it has one of its own,
  * that stays, and the name that is free gets ours and then the container's, by reference: whatever it comes from, and so that clients
- * that read this name first (most read the lower-case one, Go the other) keep to both. Ours come first, since an empty host,
- * as of an empty list behind a comma, means every host to wget unless it is the last.
+ * that read this name first (most read the lower-case one, Go the other) keep to both.
  */
 export function noProxyVariables(
   env: readonly EnvView[],
