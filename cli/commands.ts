@@ -30,13 +30,19 @@ export interface Command {
   readonly process?: () => Promise<{ main(argv: readonly string[]): Promise<void> }>;
 }
 
-const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for manifests that name none (default: default)' };
+const NAMESPACE = { value: 'namespace', short: 'n', summary: 'for what names none (default: default)' };
 const FILE = {
   value: 'file',
   short: 'f',
   summary: 'explain the pods of manifests: a file, a folder, or - for standard input',
 };
 const OUTPUT = { value: 'format', values: ['text', 'json'], short: 'o', summary: 'text (default) or json' };
+const REPORT = {
+  value: 'format',
+  values: ['text', 'json'],
+  short: 'o',
+  summary: 'the report on standard error: text (default) or json',
+};
 const PRE = { summary: 'check what an installation needs, before there is one' };
 const STALE = { summary: 'pods of labelled namespaces without the proxy, or with another than new ones get' };
 const YES = { short: 'y', summary: 'restart them, as kubectl rollout restart does' };
@@ -56,11 +62,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'add the proxy to the pods of manifests, as the webhook would',
     synopsis: '[options] <file|folder|->...',
     takesFiles: true,
-    options: { namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS, write: WRITE },
+    options: { namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS, write: WRITE, output: REPORT },
     examples: [
       { line: 'nodemesh inject shop.yaml | kubectl apply -f -', summary: 'for clusters without the webhook' },
       { line: 'kubectl get deployment web -o yaml | nodemesh inject -', summary: 'what would be added to it' },
       { line: 'nodemesh inject --write --proxy-address nodeName k8s/', summary: 'every manifest of a folder' },
+      {
+        line: 'nodemesh inject -o json k8s/ 2> report.json > injected.yaml',
+        summary: 'for scripts; exits with 2 where a pod could not be injected',
+      },
     ],
     load: () => import('./commands/inject.ts'),
   },
@@ -68,7 +78,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'take out of manifests what inject added',
     synopsis: '[options] <file|folder|->...',
     takesFiles: true,
-    options: { write: WRITE },
+    options: { write: WRITE, output: REPORT },
     examples: [
       { line: 'nodemesh uninject shop.yaml', summary: 'the manifest as it was, byte for byte' },
       { line: 'nodemesh uninject --write k8s/', summary: 'every manifest of a folder' },
@@ -77,12 +87,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   explain: {
     summary: 'why a pod is injected or not, and the environment that it gets',
-    synopsis: '<namespace>/<pod> | --file <file|folder|->',
+    synopsis: '<namespace>/<pod> | [-n <namespace>] <kind>/<name> | --file <file|folder|->',
     options: { file: FILE, namespace: NAMESPACE, config: CONFIG, 'proxy-address': PROXY_ADDRESS },
     examples: [
       {
         line: 'nodemesh explain shop/web-6d4cf56db6-x2x7z',
         summary: 'a running pod: what it has, and what a new one would get',
+      },
+      {
+        line: 'nodemesh explain -n shop deploy/web',
+        summary: 'what the next pod of a workload gets, and which of its pods are older',
       },
       { line: 'nodemesh explain -f shop.yaml', summary: 'the pods of manifests, without a cluster' },
     ],

@@ -19,7 +19,7 @@ export interface Call {
   readonly options: Readonly<Record<string, string | boolean | undefined>>;
 }
 
-/** A wrong call; the message says what to give instead. Ends with status 2. */
+/** A wrong call; the message says what to give instead. Ends with status 1. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message);

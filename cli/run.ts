@@ -5,8 +5,8 @@ import { commandHelp, overview } from './help.ts';
 import { type Call, CommandError, type Host, UsageError } from './host.ts';
 
 /**
- * Runs the command that the arguments name and gives the status to exit with: 0, 1 for what went wrong, 2 for a call that
- * is not understood. Undefined where the command is a process of its own, which sees to that itself.
+ * Runs the command that the arguments name and gives the status to exit with: 0, 1 for what went wrong or was not understood, and
+ * 2 where commands say so themselves. Undefined where the command is a process of its own, which sees to that itself.
  */
 export async function run(argv: readonly string[], host: Host): Promise<number | undefined> {
   const [name, ...rest] = argv;
@@ -27,7 +27,7 @@ export async function run(argv: readonly string[], host: Host): Promise<number |
       const help = Object.hasOwn(COMMANDS, name) ? `nodemesh help ${name}` : 'nodemesh help';
       host.complain(`nodemesh: ${error.message}\n${help} shows what there is\n`);
     } else throw error;
-    return error instanceof UsageError ? 2 : 1;
+    return 1;
   }
 }
 

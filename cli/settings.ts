@@ -6,7 +6,12 @@ import { type Call, CommandError, messageOf, textOption } from './host.ts';
 /** Where the manifests put the mesh. */
 export const MESH_NAMESPACE = 'nodemesh';
 
-const DEFAULTS = { proxyPort: 4140, clusterDomain: 'cluster.local', namespaceInProxyUrl: false };
+const DEFAULTS = {
+  proxyPort: 4140,
+  clusterDomain: 'cluster.local',
+  namespaceInProxyUrl: false,
+  envFrom: 'inject' as const,
+};
 const HOST_IP: ProxyAddress = { by: 'hostIP', family: 4 };
 const ADDRESSES: Readonly<Record<string, ProxyAddress>> = {
   nodeName: { by: 'nodeName' },

@@ -28,6 +28,20 @@ export interface AdmissionAnswer {
   readonly warnings: readonly string[];
 }
 
+/** An AdmissionReview as it goes back. */
+export interface ReviewAnswer {
+  readonly apiVersion: string;
+  readonly kind: 'AdmissionReview';
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: true;
+    readonly patchType?: 'JSONPatch';
+    /** JSON, in base64. */
+    readonly patch?: string;
+    readonly warnings?: readonly string[];
+  };
+}
+
 /** A body that is no AdmissionReview. The message says what is missing and repeats nothing of the body. */
 export class ReviewError extends Error {
   constructor(message: string) {
@@ -66,7 +80,7 @@ export function parseReview(body: unknown): AdmissionRequest {
  * The AdmissionReview that answers a request: its apiVersion and uid, always allowed (whether a fault of ours stops a
  * pod is failurePolicy's to say, and it sees only HTTP errors). `patch` and `patchType` come together or not at all.
  */
-export function formatReview(request: AdmissionRequest, answer: AdmissionAnswer): Record<string, unknown> {
+export function formatReview(request: AdmissionRequest, answer: AdmissionAnswer): ReviewAnswer {
   const warnings = fitWarnings(answer.warnings);
   return {
     apiVersion: request.apiVersion,

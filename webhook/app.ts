@@ -2,27 +2,20 @@
 import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
-import { Reflector } from '../lib/kubernetes/reflector.ts';
-import type { KubernetesApi, KubernetesObject } from '../lib/kubernetes/types.ts';
+import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
 import type { Readiness } from '../lib/readiness.ts';
 import { AutoProxyAddress } from './auto-proxy-address.ts';
-import {
-  type BundledEntries,
-  CaBundle,
-  CONFIGURATION_NAME,
-  CONFIGURATIONS_PATH,
-  commonBundle,
-  trimConfiguration,
-} from './ca-bundle.ts';
+import { CaBundle, commonBundle } from './ca-bundle.ts';
 import { Certificates, SECRET_NAME } from './certificates.ts';
+import { ClusterWatches } from './cluster-watches.ts';
 import type { WebhookConfig, WebhookEnvironment } from './config.ts';
-import { NamespaceLabels, type NamespaceState, trimNamespace } from './namespaces.ts';
+import { NamespaceLabels } from './namespaces.ts';
 import { NodeSigner } from './node-signer.ts';
 import { OwnerEvents } from './owner-events.ts';
 import { PROVIDED_SECRET, ProvidedCertificate } from './provided-certificate.ts';
-import { hostIpFamily, type NodeAddresses, type ProxyAddress, trimNode } from './proxy-address.ts';
+import { hostIpFamily, type ProxyAddress } from './proxy-address.ts';
 import { Reviewer } from './reviewer.ts';
 import { SelfCheck } from './self-check.ts';
 import { type AdmissionServer, everyAddress, startAdmissionServer } from './server.ts';
@@ -71,18 +64,13 @@ export async function startWebhook(options: WebhookOptions): Promise<RunningWebh
 class Webhook {
   readonly #options: WebhookOptions;
   readonly #counted: WebhookMetrics;
-  readonly #namespaces: Reflector<NamespaceState>;
-  readonly #configurations: Reflector<BundledEntries>;
-  /** Undefined where pods address their proxy by node name, whatever the nodes are. */
-  readonly #nodes: Reflector<NodeAddresses> | undefined;
+  readonly #watches: ClusterWatches;
   /** The webhook's own CA, which daemons' certificates are always of. */
   readonly #certificates: Certificates;
   /** Undefined where the webhook's own CA makes the serving certificate too. */
   readonly #provided: ProvidedCertificate | undefined;
   readonly #source: ServingSource;
   readonly #serving: ServingCertificate;
-  /** Told of by their versions alone. */
-  readonly #secrets: readonly Reflector<string>[];
   readonly #nodeSigner: NodeSigner;
   readonly #caBundle: CaBundle;
   readonly #auto: AutoProxyAddress | undefined;
@@ -98,9 +86,6 @@ class Webhook {
     const counted = webhookMetrics(metrics);
     this.#options = options;
     this.#counted = counted;
-    this.#namespaces = this.#watch('/api/v1/namespaces', trimNamespace);
-    this.#configurations = this.#watch(CONFIGURATIONS_PATH, trimConfiguration, `metadata.name=${CONFIGURATION_NAME}`);
-    this.#nodes = config.proxyAddress === 'nodeName' ? undefined : this.#watch('/api/v1/nodes', trimNode);
     const names = servingNames(podNamespace, config.clusterDomain);
     const source = { api, namespace: podNamespace, refused: counted.reloads.failed, now, random, log };
     this.#certificates = new Certificates({ ...source, names });
@@ -109,10 +94,12 @@ class Webhook {
       this.#provided = new ProvidedCertificate({ ...source, names: names.slice(0, 1) });
     }
     this.#source = this.#provided ?? this.#certificates;
-    const watched = this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET];
-    const secrets = `/api/v1/namespaces/${podNamespace}/secrets`;
-    const versionOf = ({ metadata }: KubernetesObject) => metadata.resourceVersion ?? '';
-    this.#secrets = watched.map((name) => this.#watch(secrets, versionOf, `metadata.name=${name}`));
+    this.#watches = new ClusterWatches({
+      ...{ api, log, metrics, readiness, random, now },
+      namespace: podNamespace,
+      secrets: this.#provided === undefined ? [SECRET_NAME] : [SECRET_NAME, PROVIDED_SECRET],
+      nodes: config.proxyAddress !== 'nodeName',
+    });
     this.#serving = new ServingCertificate({
       serve: (set) => {
         this.#server?.setCertificate({ cert: set['tls.crt'], key: set['tls.key'] });
@@ -142,7 +129,7 @@ class Webhook {
         this.#provided === undefined
           ? this.#certificates.current?.['ca.crt']
           : this.#serving.authorities(this.#provided.current),
-      configuration: () => this.#configuration(),
+      configuration: () => this.#watches.configuration,
       report: (missing) => readiness.report('caBundle', missing),
       repairs: counted.bundleRepairs,
       random,
@@ -153,7 +140,7 @@ class Webhook {
       this.#auto = new AutoProxyAddress({
         // libc's resolver with the pod's own resolv.conf, as its neighbours have it.
         lookup: async (name) => (await lookup(name, { all: true })).map(({ address }) => address),
-        nodes: () => this.#knownNodes(),
+        nodes: () => this.#watches.nodes,
         ownIp: podIp,
         log,
       });
@@ -161,7 +148,7 @@ class Webhook {
     this.#events = new OwnerEvents({ api, log, now, random, counts: counted.events });
     this.#reviewer = new Reviewer({
       ownNamespace: podNamespace,
-      namespaces: new NamespaceLabels(api, log, (name) => this.#namespaces.items.get(name)),
+      namespaces: new NamespaceLabels(api, log, (name) => this.#watches.namespace(name)),
       settings: () => ({ ...config, proxyAddress: this.#proxyAddress() }),
       metrics: counted,
       events: this.#events,
@@ -186,8 +173,8 @@ class Webhook {
     this.#server = await startAdmissionServer({
       ...config.https,
       answer: (request, entry) => this.#reviewer.answer(request, entry),
-      onAnswer: (bytes) => this.#counted.answerBytes.observe(bytes),
-      onError: (status) => this.#counted.errors.with(String(status)).inc(),
+      onPatch: (bytes) => this.#counted.patchBytes.observe(bytes),
+      onError: (status, operation) => this.#counted.countError(operation, status),
       log,
     });
     readiness.clear('listeners');
@@ -211,9 +198,7 @@ class Webhook {
     this.#serving.stop();
     this.#selfCheck?.stop();
     await Promise.all([this.#certificates, this.#provided, this.#caBundle, this.#nodeSigner].map((one) => one?.stop()));
-    await Promise.all(
-      [this.#namespaces, this.#configurations, this.#nodes, ...this.#secrets].map((one) => one?.stop()),
-    );
+    await this.#watches.stop();
     await this.#server?.close();
     await this.#events.stop();
     await this.#adminServer?.close();
@@ -228,71 +213,40 @@ class Webhook {
   }
 
   #follow(): void {
-    const { metrics, now, readiness } = this.#options;
-    const authority = () => this.#certificates.current;
-    exposeExpiry(metrics, { authority, served: () => this.#serving.served, now });
+    const { metrics, readiness } = this.#options;
+    exposeExpiry(metrics, {
+      authority: () => this.#certificates.current,
+      leaf: () => this.#source.current,
+      served: () => this.#serving.served,
+    });
     this.#source.onChange((set) => {
       this.#serving.offer(set);
-      if (this.#configurations.synced) void this.#caBundle.check();
+      if (this.#watches.configurationKnown) void this.#caBundle.check();
     });
     this.#certificates.onChange(() => this.#nodeSigner.check());
     this.#certificates.onCheck(() => this.#serving.check());
-    this.#configurations.onChange(() => {
-      this.#serving.bundled(commonBundle(this.#configuration()));
-      void this.#caBundle.check();
-    });
-    for (const secret of this.#secrets) {
-      secret.onChange(() => {
+    if (this.#auto !== undefined) readiness.block('proxyAddress', 'node names have not been looked up yet');
+    this.#watches.start({
+      configuration: () => {
+        this.#serving.bundled(commonBundle(this.#watches.configuration));
+        void this.#caBundle.check();
+      },
+      configurationListed: () => void this.#caBundle.check(),
+      secret: () => {
         void this.#certificates.refresh();
         void this.#provided?.refresh();
-      });
-      secret.start();
-    }
-    this.#followUntilSynced('namespaces', this.#namespaces);
-    // Its list may be empty, which is no change: the look that says so is made here.
-    this.#followUntilSynced('webhookConfiguration', this.#configurations, () => void this.#caBundle.check());
-    if (this.#auto !== undefined) readiness.block('proxyAddress', 'node names have not been looked up yet');
-    if (this.#nodes !== undefined) {
-      this.#nodes.onChange(() => void this.#auto?.check());
-      this.#followUntilSynced('nodes', this.#nodes, () => {
-        void this.#auto?.check().then(() => readiness.clear('proxyAddress'));
-      });
-    }
+      },
+      nodes: () => void this.#auto?.check(),
+      nodesListed: () => void this.#auto?.check().then(() => readiness.clear('proxyAddress')),
+    });
     this.#nodeSigner.start();
     this.#certificates.start();
     this.#provided?.start();
   }
 
-  #followUntilSynced<T>(name: string, reflector: Reflector<T>, whenSynced: () => void = () => {}): void {
-    const { readiness } = this.#options;
-    readiness.block(name, () => reflector.failure ?? 'not listed yet');
-    reflector.whenSynced().then(
-      () => {
-        readiness.clear(name);
-        whenSynced();
-      },
-      () => {}, // stopped before
-    );
-    reflector.start();
-  }
-
-  #configuration(): BundledEntries | undefined {
-    return this.#configurations.items.values().next().value;
-  }
-
-  #knownNodes(): NodeAddresses[] {
-    return [...(this.#nodes?.items.values() ?? [])];
-  }
-
   #proxyAddress(): ProxyAddress {
     if (this.#auto !== undefined) return this.#auto.current;
     if (this.#options.config.proxyAddress === 'nodeName') return { by: 'nodeName' };
-    return { by: 'hostIP', family: hostIpFamily(this.#knownNodes(), this.#options.environment.podIp) };
-  }
-
-  #watch<T>(path: string, trim: (object: KubernetesObject) => T, fieldSelector?: string): Reflector<T> {
-    const { api, log, metrics, random, now } = this.#options;
-    const resource = { path, ...(fieldSelector === undefined ? {} : { fieldSelector }) };
-    return new Reflector<T>({ api, resource, trim, log, metrics, random, now });
+    return { by: 'hostIP', family: hostIpFamily(this.#watches.nodes, this.#options.environment.podIp) };
   }
 }

@@ -27,6 +27,7 @@ const schema = z.strictObject(
       .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'give a domain such as cluster.local')
       .default('cluster.local'),
     namespaceInProxyUrl: z.boolean({ error: 'give true or false' }).default(false),
+    envFrom: z.enum(['inject', 'skip'], { error: 'give "inject" or "skip"' }).default('inject'),
     servingCertificate: z
       .enum(['selfMade', 'provided'], { error: 'give "selfMade" or "provided"' })
       .default('selfMade'),
@@ -53,6 +54,8 @@ export interface WebhookConfig {
   readonly proxyPort: number;
   readonly clusterDomain: string;
   readonly namespaceInProxyUrl: boolean;
+  /** What becomes of containers with envFrom, from where a proxy of their own may come. */
+  readonly envFrom: 'inject' | 'skip';
   /** Whose: of a CA of the webhook's own, or made by others, in Secret nodemesh-webhook-serving. */
   readonly servingCertificate: 'selfMade' | 'provided';
   readonly drainSeconds: number;

@@ -20,6 +20,7 @@ export type ReasonId =
   | 'already_injected'
   | 'pod_not_injected'
   | 'container_has_proxy'
+  | 'container_has_env_from'
   | 'container_skipped'
   | 'container_invalid'
   | 'variable_conflict';

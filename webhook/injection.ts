@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Annotations, type PodWishes, quote, STATUS } from './annotations.ts';
 import type { Reason, ReasonId } from './eligibility.ts';
-import { noProxyHosts } from './no-proxy.ts';
+import { noProxyHosts, noProxyVariables } from './no-proxy.ts';
 import {
   type ChosenVariable,
   chooseVariable,
@@ -40,14 +40,17 @@ export interface InjectionSettings {
   readonly clusterDomain: string;
   /** Put the pod's namespace into the proxy's URL as its user (overlay host-port, where source addresses are lost). */
   readonly namespaceInProxyUrl: boolean;
+  /** Whether containers with envFrom, from where a proxy of their own may come, are injected all the same. */
+  readonly envFrom: 'inject' | 'skip';
 }
 
 const STATUS_VERSION = 1;
 /** A client that finds any of these already has its proxy; curl, Go and Python disagree on which one wins. */
 const OWN_PROXY = /^(https?|all)_proxy$/i;
-const OWN_NO_PROXY = /^no_proxy$/i;
 /** Obstacles that a person may not know of. */
-const LOUD: readonly ReasonId[] = ['container_has_proxy', 'variable_conflict'];
+const LOUD: readonly ReasonId[] = ['container_has_proxy', 'container_has_env_from', 'variable_conflict'];
+/** As Istio and Services name the protocol of a port. */
+const GRPC_PORT = /^grpc(-|$)/;
 const WGET_OF_ITSELF = /\bwget\b.*(?:localhost|127\.0\.0\.1|\[?::1)/;
 
 /**
@@ -56,7 +59,7 @@ const WGET_OF_ITSELF = /\bwget\b.*(?:localhost|127\.0\.0\.1|\[?::1)/;
  * since a kubelet expands `$(VAR)` from earlier entries only (Kubernetes: dependent environment variables).
  *
  * A variable of the user's is never changed, repeated or moved: a container with a proxy of its own stays as it is, a
- * no_proxy of its own stays alone, and a NODE_NAME of its own is used where it is the node's name (ours then follow it)
+ * no_proxy of its own stays beside ours under the other name, and a NODE_NAME of its own is used where it is the node's name (ours then follow it)
  * and otherwise left alone, ours taking a name that is nobody else's. Upper-case HTTP_PROXY is not set: a CGI program
  * would read a client's `Proxy` header from there (httpoxy). Doing it twice adds nothing.
  */
@@ -71,7 +74,7 @@ export function planInjection(
   const reasons: Reason[] = [];
   const warnings = unknownSkips(pod, wishes.skipContainers);
   for (const container of pod.containers) {
-    const obstacle = obstacleOf(container, wishes, before);
+    const obstacle = obstacleOf(container, wishes, before, settings);
     if (obstacle !== undefined) {
       reasons.push(obstacle);
       if (LOUD.includes(obstacle.id)) warnings.push(obstacle.text);
@@ -106,6 +109,7 @@ function obstacleOf(
   container: ContainerView,
   wishes: PodWishes,
   before: ReadonlyMap<string, readonly string[]>,
+  settings: InjectionSettings,
 ): Reason | undefined {
   const { env, name } = container;
   const because = (id: ReasonId, text: string): Reason => ({ id, text: `container ${quote(name)} ${text}` });
@@ -114,6 +118,9 @@ function obstacleOf(
   }
   if (env === undefined) return because('container_invalid', 'has an env that is not a list of named variables');
   const own = env.find((entry) => OWN_PROXY.test(entry.name));
+  if (own === undefined && container.hasEnvFrom && settings.envFrom === 'skip') {
+    return because('container_has_env_from', "has envFrom, and such containers are left out by the webhook's config");
+  }
   if (own === undefined) {
     return isReferred(container, 'http_proxy')
       ? because('variable_conflict', 'refers to $(http_proxy), which means something else once the mesh defines it')
@@ -148,22 +155,20 @@ function planContainer(
     ...variableOf(used, byName ? NODE_NAME : NODE_IP),
     { name: 'http_proxy', value: proxyUrl(used.name, port, namespace, settings) },
   ];
-  const ownNoProxy = container.env?.find((entry) => OWN_NO_PROXY.test(entry.name));
   const hosts = noProxyHosts(settings.clusterDomain, wishes.noProxy);
-  if (ownNoProxy === undefined) {
-    const value = hosts.join(',');
-    const names = wishes.profiles.includes('cgi') ? ['no_proxy'] : ['no_proxy', 'NO_PROXY'];
-    env.push(...names.map((name) => ({ name, value })));
-  }
+  const noProxy = noProxyVariables(container.env ?? [], hosts, wishes.profiles.includes('cgi'));
+  env.push(...noProxy.env);
   const place = { host: `$(${used.name})`, port, noProxy: hosts, clusterDomain: settings.clusterDomain };
   const profile = profileVariables(wishes.profiles, container, place);
   env.push(...profile.env);
   // What the container refers to and does not define stays as it is written: a definition of ours would change that.
   const unseen = env.filter(({ name }) => name === used.name || !isReferred(container, name));
+  const at = Math.max(used.at, noProxy.at);
   return {
-    insertion: { list: container.list, index: container.index, container: container.name, at: used.at, env: unseen },
+    insertion: { list: container.list, index: container.index, container: container.name, at, env: unseen },
     warnings: [
-      ...warningsOf(container, used, ownNoProxy, settings),
+      ...warningsOf(container, used, noProxy.own, settings),
+      ...(wishes.profiles.includes('grpc') ? [] : grpcWarnings(container)),
       ...profile.problems.map((text) => `container ${quote(container.name)} ${text}`),
     ],
   };
@@ -190,7 +195,8 @@ function warningsOf(
     warnings.push(`${who} gives ${wanted} another meaning, so http_proxy uses ${used.name}`);
   }
   if (ownNoProxy !== undefined) {
-    warnings.push(`${who} keeps its own ${ownNoProxy.name}; see that it names localhost and the Kubernetes API`);
+    const text = 'clients that read that name first go by it alone; see that it names localhost and the Kubernetes API';
+    warnings.push(`${who} keeps its own ${ownNoProxy.name}: ${text}`);
   }
   if (container.hasEnvFrom) {
     warnings.push(`${who} has envFrom: an http_proxy or no_proxy that comes from there gives way to the mesh's`);
@@ -201,6 +207,16 @@ function warningsOf(
     );
   }
   return warnings;
+}
+
+/** Who serves gRPC is likely to call it. Through a proxy its clients ask for CONNECT, and so for a tunnel to one pod. */
+function grpcWarnings({ name, portNames }: ContainerView): string[] {
+  const port = portNames.find((portName) => GRPC_PORT.test(portName));
+  if (port === undefined) return [];
+  const text = 'gRPC clients that heed http_proxy ask for CONNECT, and all their calls go to one pod';
+  return [
+    `container ${quote(name)} has port ${quote(port)}: ${text}; nodemesh.dev/profile: grpc has them call directly`,
+  ];
 }
 
 /** The containers that an earlier injection changed, with the variables it added, by its annotation. */
@@ -229,9 +245,9 @@ export function containersOfStatus(annotations: Annotations): ReadonlyMap<string
  * others was injected by other settings than these, and restarting it changes its environment.
  */
 export function configHash(settings: InjectionSettings): string {
-  const { proxyAddress, proxyPort, clusterDomain, namespaceInProxyUrl } = settings;
+  const { proxyAddress, proxyPort, clusterDomain, namespaceInProxyUrl, envFrom } = settings;
   const family = proxyAddress.by === 'hostIP' ? proxyAddress.family : undefined;
-  const shown = [STATUS_VERSION, proxyAddress.by, family, proxyPort, clusterDomain, namespaceInProxyUrl];
+  const shown = [STATUS_VERSION, proxyAddress.by, family, proxyPort, clusterDomain, namespaceInProxyUrl, envFrom];
   return createHash('sha256').update(JSON.stringify(shown)).digest('hex').slice(0, 8);
 }
 

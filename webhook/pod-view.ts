@@ -20,6 +20,7 @@ export interface ContainerView {
   readonly hasEnvFrom: boolean;
   /** The texts in which a kubelet expands `$(VAR)`, apart from env: command and args. */
   readonly commandLine: readonly string[];
+  readonly portNames: readonly string[];
   /** What its exec probes run, one text a probe. */
   readonly probeCommands: readonly string[];
 }
@@ -147,6 +148,7 @@ function viewContainers(spec: Readonly<Record<string, unknown>>, list: Container
       env: container === undefined ? undefined : viewEnv(container.env),
       hasEnvFrom: asList(container?.envFrom).length > 0,
       commandLine: texts([...asList(container?.command), ...asList(container?.args)]),
+      portNames: texts(asList(container?.ports).map((port) => asRecord(port)?.name)),
       probeCommands: PROBES.map((probe) => {
         const exec = asRecord(asRecord(container?.[probe])?.exec);
         return texts(asList(exec?.command)).join(' ');

@@ -20,7 +20,7 @@ export interface ReviewerOptions {
   readonly namespaces: NamespaceLabels;
   /** The settings as they are at the time of a review. */
   readonly settings: () => InjectionSettings;
-  readonly metrics: Pick<WebhookMetrics, 'decisions' | 'latencyMs' | 'inFlight'>;
+  readonly metrics: Pick<WebhookMetrics, 'countRequest' | 'decisions' | 'durationSeconds' | 'inFlight'>;
   readonly events: Pick<OwnerEvents, 'record'>;
   /** Milliseconds from any fixed point. */
   readonly elapsed: () => number;
@@ -38,14 +38,14 @@ export class Reviewer {
   /** Rejects where a fault of ours keeps the review from being answered. */
   async answer(request: AdmissionRequest, entry: Entry): Promise<AdmissionAnswer> {
     const { metrics, elapsed } = this.#options;
-    const { decisions, latencyMs, inFlight } = metrics;
     const started = elapsed();
-    inFlight.add(1);
+    metrics.inFlight.add(1);
     try {
       const mutation = await this.#decide(request, entry);
       const ms = elapsed() - started;
-      decisions.with(mutation.decision, mutation.reasons[0]?.id ?? '').inc();
-      latencyMs.observe(ms);
+      metrics.countRequest(request.operation, mutation.decision === 'inject' ? 'injected' : 'skipped');
+      metrics.decisions.with(mutation.reasons[0]?.id ?? '').inc();
+      metrics.durationSeconds.observe(ms / 1000);
       this.#record(request, mutation, ms);
       if (!request.dryRun) this.#tellOwner(request, mutation);
       return mutation;
@@ -53,7 +53,7 @@ export class Reviewer {
       if (!request.dryRun) this.#tellOwnerOfFault(request);
       throw error;
     } finally {
-      inFlight.add(-1);
+      metrics.inFlight.add(-1);
     }
   }
 

@@ -10,6 +10,7 @@ import {
   parseReview,
   ReviewError,
 } from './admission-review.ts';
+import { asRecord, asText } from './pod-view.ts';
 
 /** A review holds up to two objects of at most 3 MiB each and some more (controller-runtime's arithmetic). */
 const MAX_BODY_BYTES = 7 * 1024 * 1024;
@@ -49,10 +50,10 @@ export interface AdmissionServerOptions {
   readonly port: number;
   /** Answers one review. What it throws becomes HTTP 500, so that failurePolicy decides. */
   readonly answer: (request: AdmissionRequest, entry: Entry) => Promise<AdmissionAnswer>;
-  /** Told of every review that was answered: how many bytes the answer has. */
-  readonly onAnswer: (bytes: number) => void;
-  /** Told of every request that was not answered with a review: the status that it got. */
-  readonly onError: (status: number) => void;
+  /** Told of every patch: how many bytes it has. */
+  readonly onPatch: (bytes: number) => void;
+  /** Told of every request that was not answered with a review: the status that it got, and its operation where it says one. */
+  readonly onError: (status: number, operation: string) => void;
   readonly log: Log;
 }
 
@@ -73,7 +74,7 @@ export interface AdmissionServer {
  * Rejects with the system's error where the port cannot be had.
  */
 export async function startAdmissionServer(options: AdmissionServerOptions): Promise<AdmissionServer> {
-  const { answer, onAnswer, onError, log } = options;
+  const { answer, onPatch, onError, log } = options;
   let draining = false;
   const app = fastify<HttpsServer>({
     https: { minVersion: MIN_TLS_VERSION, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
@@ -111,7 +112,7 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
       bodies -= length;
     });
     function refuse(status: number, error: string) {
-      onError(status);
+      onError(status, '');
       return reply.code(status).send({ error });
     }
   });
@@ -121,14 +122,15 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
   for (const [path, entry] of ENTRY_OF_PATH) {
     app.post(path, async (request, reply) => {
       const review = parseReview(request.body);
-      const text = JSON.stringify(formatReview(review, await answer(review, entry)));
-      onAnswer(text.length);
-      return reply.type('application/json').send(text);
+      const formatted = formatReview(review, await answer(review, entry));
+      const { patch } = formatted.response;
+      if (patch !== undefined) onPatch(Buffer.byteLength(patch, 'base64'));
+      return reply.type('application/json').send(JSON.stringify(formatted));
     });
   }
-  app.setErrorHandler((error: FastifyError | ReviewError, _request, reply) => {
+  app.setErrorHandler((error: FastifyError | ReviewError, request, reply) => {
     const status = error instanceof ReviewError ? 400 : (error.statusCode ?? 500);
-    onError(status);
+    onError(status, asText(asRecord(asRecord(request.body)?.request)?.operation) ?? '');
     if (status >= 500) log.error({ err: error }, 'a review could not be answered; failurePolicy decides');
     return reply.code(status).send({ error: errorText(error, status) });
   });

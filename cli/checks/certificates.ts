@@ -8,6 +8,13 @@ const LEAST_LIFE_LEFT = 0.25;
 
 const LOGS = 'kubectl -n nodemesh logs deployment/nodemesh-webhook says why';
 
+/** Who renews the serving certificate, by `servingCertificate` of webhook.yaml, and where it says why it did not. */
+const RENEWAL = {
+  selfMade: `the webhook renews its certificates at two thirds of their life; ${LOGS}`,
+  provided:
+    'whoever fills Secret nodemesh-webhook-serving renews it, and the webhook takes the new one; with cert-manager, kubectl -n nodemesh describe certificate nodemesh-webhook-serving says why not',
+};
+
 export interface BundledEntry {
   readonly name: string;
   /** Base64; undefined where there is none. */
@@ -83,15 +90,22 @@ export function issuerIn(
   return root ?? (next === undefined ? undefined : issuerIn([next, ...between.filter((one) => one !== next)], bundle));
 }
 
-/** `webhook.expiry`: how long certificates are still good at `now` (ms since 1970); those that are not are an error. */
-export function judgeExpiry(certificates: Readonly<Record<string, X509Certificate | undefined>>, now: number): Finding {
+/**
+ * `webhook.expiry`: how long certificates are still good at `now` (ms since 1970); those that are not are an error. `made` says
+ * whose they are, as in webhook.yaml.
+ */
+export function judgeExpiry(
+  certificates: Readonly<Record<string, X509Certificate | undefined>>,
+  now: number,
+  made: keyof typeof RENEWAL,
+): Finding {
   const id = 'webhook.expiry';
   const lives = Object.entries(certificates).flatMap(([name, certificate]) =>
     certificate === undefined ? [] : [{ name, ...lifeOf(certificate, now) }],
   );
   const say = (those: typeof lives) => those.map(({ name, text }) => `${name}: ${text}`).join('; ');
   const invalid = lives.filter(({ left }) => left <= 0 || left > 1);
-  const hint = `the webhook renews its certificates at two thirds of their life; ${LOGS}`;
+  const hint = RENEWAL[made];
   if (invalid.length > 0) return failure(id, say(invalid), hint);
   const old = lives.filter(({ left }) => left < LEAST_LIFE_LEFT);
   return old.length > 0 ? warning(id, say(old), hint) : ok(id, say(lives));

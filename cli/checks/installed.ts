@@ -23,6 +23,8 @@ import { judgeDaemons, judgeReplicas } from './placement.ts';
 
 const APPLY = 'kubectl apply -k manifests/ (or -f manifests/nodemesh.yaml)';
 const MESH_PODS = `/api/v1/namespaces/${MESH_NAMESPACE}/pods?labelSelector=`;
+/** The Secret that the webhook serves from: its own, or one that others fill. */
+const SECRETS = { selfMade: 'nodemesh-webhook-tls', provided: 'nodemesh-webhook-serving' };
 const SERVING_HOST = `nodemesh-webhook.${MESH_NAMESPACE}.svc`;
 
 export interface CheckContext {
@@ -80,7 +82,8 @@ async function checkCertificates(
   live: LiveSettings | undefined,
 ): Promise<Finding[]> {
   const bundle = bundleOf(entries);
-  const name = secretOf(live);
+  const made = live?.config.servingCertificate ?? 'selfMade';
+  const name = SECRETS[made];
   let secret: (KubernetesObject & { readonly data?: Readonly<Record<string, string>> }) | undefined;
   try {
     secret = await getObject(api, `/api/v1/namespaces/${MESH_NAMESPACE}/secrets/${name}`);
@@ -89,7 +92,7 @@ async function checkCertificates(
     const hint = 'webhook.reachable says whether the API server takes it; to see more, check as someone who may';
     return [
       warning('webhook.certificate', `Secret ${name} may not be read, so the certificate was not compared`, hint),
-      judgeExpiry({ 'the CA': longestLived(bundle) }, now),
+      judgeExpiry({ 'the CA': longestLived(bundle) }, now, made),
     ];
   }
   const chain = certificatesIn(Buffer.from(secret?.data?.['tls.crt'] ?? '', 'base64').toString());
@@ -98,15 +101,9 @@ async function checkCertificates(
     judgeExpiry(
       { 'the serving certificate': chain[0], 'its CA': issuerIn(chain, bundle) ?? longestLived(bundle) },
       now,
+      made,
     ),
   ];
-}
-
-/** The Secret that the webhook serves from: its own, or one that others fill. */
-function secretOf(live: LiveSettings | undefined): string {
-  const config: object = live?.config ?? {};
-  const provided = 'servingCertificate' in config && config.servingCertificate === 'provided';
-  return provided ? 'nodemesh-webhook-serving' : 'nodemesh-webhook-tls';
 }
 
 function longestLived(bundle: ReturnType<typeof bundleOf>) {

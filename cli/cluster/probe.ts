@@ -18,10 +18,12 @@ export interface ProbeAnswer {
  */
 export async function probeWebhook(api: KubernetesApi): Promise<ProbeAnswer> {
   const wish = { [INJECT]: 'enabled' };
+  // Pods with settings of their own are the webhook's under overlay admission-policy too.
+  const annotations = { ...wish, 'nodemesh.dev/no-proxy': '' };
   const body = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { generateName: 'nodemesh-check-', namespace: NAMESPACE, labels: wish, annotations: wish },
+    metadata: { generateName: 'nodemesh-check-', namespace: NAMESPACE, labels: wish, annotations },
     spec: {
       automountServiceAccountToken: false,
       // As Pod Security's "restricted" wants it, whatever the namespace enforces.

@@ -15,12 +15,12 @@ export async function run(call: Call): Promise<number> {
   const file = textOption(call, 'file');
   const [name] = positionals;
   if ((file === undefined) === (name === undefined) || positionals.length > 1) {
-    throw new UsageError('explain wants one pod, as <namespace>/<name>, or --file');
+    throw new UsageError('explain wants one pod or workload, as <namespace>/<pod> or <kind>/<name>, or --file');
   }
   // A cluster's client is loaded only where there is a cluster to ask.
   const lines =
     file === undefined
-      ? await (await import('../cluster/live-pod.ts')).explainLivePod(name ?? '', host)
+      ? await (await import('../cluster/live.ts')).explainLive(name ?? '', textOption(call, 'namespace'), host)
       : await explainFile(file, call);
   host.write(`${lines.join('\n')}\n`);
   return 0;

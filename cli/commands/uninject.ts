@@ -4,9 +4,12 @@ import { rewriteAll } from '../manifests/rewrite-all.ts';
 
 /** `nodemesh uninject`: see commands.ts. */
 export function run(call: Call): Promise<number> {
-  return rewriteAll(call, uninjectManifest, ({ containers, reasons }) =>
-    containers.length > 0
-      ? [`uninjected: ${containers.join(', ')}`]
-      : reasons.map(({ id, text }) => `not changed: ${text} (${id})`),
-  );
+  return rewriteAll(call, {
+    rewrite: uninjectManifest,
+    describe: ({ containers, reasons }) =>
+      containers.length > 0
+        ? [`uninjected: ${containers.join(', ')}`]
+        : reasons.map(({ id, text }) => `not changed: ${text} (${id})`),
+    isRefused: () => false,
+  });
 }

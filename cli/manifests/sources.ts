@@ -1,4 +1,4 @@
-import { readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants, copyFile, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError, type Host, messageOf } from '../host.ts';
 
@@ -8,6 +8,9 @@ export interface Source {
   readonly text: string;
 }
 
+/** What stands beside a file while it is replaced: its new text, and a copy of it as it was. */
+const NEW = '.nodemesh';
+const OLD = '.nodemesh-before';
 const MANIFEST = /\.(ya?ml|json)$/;
 
 /**
@@ -62,26 +65,41 @@ function decode(bytes: Uint8Array): string {
 }
 
 /**
- * Puts new texts in place of files: all are written beside them first, and only then do they take the files' places. Throws
- * CommandError where one cannot be written; the files are then as they were.
+ * Puts new texts in place of files: all are written beside them first, and only then do they take the files' places by `move`;
+ * where one cannot, those before it are put back. Throws CommandError; the files are then as they were, or it names those
+ * that are not.
  */
-export async function replaceFiles(changes: readonly Source[]): Promise<void> {
-  const written: { readonly from: string; readonly to: string }[] = [];
+export async function replaceFiles(changes: readonly Source[], move: typeof rename = rename): Promise<void> {
+  // One file may have been named twice, by a link: its new text is the same both times.
+  const texts = new Map<string, string>();
+  const made: string[] = [];
+  const moved: string[] = [];
   try {
-    // One file may have been named twice, by a link: its new text is the same both times.
-    const texts = new Map(
-      await Promise.all(changes.map(async ({ file, text }) => [await realpath(file), text] as const)),
-    );
-    for (const [to, text] of texts) {
-      const from = `${to}.nodemesh`;
-      await writeFile(from, text, { mode: (await stat(to)).mode, flag: 'wx' });
-      written.push({ from, to });
+    for (const { file, text } of changes) texts.set(await realpath(file), text);
+    for (const [file, text] of texts) {
+      await writeFile(`${file}${NEW}`, text, { mode: (await stat(file)).mode, flag: 'wx' });
+      made.push(`${file}${NEW}`);
+      await copyFile(file, `${file}${OLD}`, constants.COPYFILE_EXCL);
+      made.push(`${file}${OLD}`);
+    }
+    for (const file of texts.keys()) {
+      await move(`${file}${NEW}`, file);
+      moved.push(file);
     }
   } catch (error) {
-    await Promise.all(written.map(({ from }) => rm(from, { force: true })));
-    throw new CommandError(`nothing was written: ${messageOf(error)}`);
+    const lost: string[] = [];
+    for (const file of moved) await move(`${file}${OLD}`, file).catch(() => lost.push(file));
+    const keep = new Set(lost.map((file) => `${file}${OLD}`));
+    await removeAll(made.filter((file) => !keep.has(file)));
+    if (lost.length === 0) throw new CommandError(`nothing was written: ${messageOf(error)}`);
+    const kept = lost.map((file) => `${file} was written and cannot be put back; as it was it is in ${file}${OLD}`);
+    throw new CommandError([messageOf(error), ...kept].join('\n'));
   }
-  for (const { from, to } of written) await rename(from, to);
+  await removeAll(made);
+}
+
+async function removeAll(files: readonly string[]): Promise<void> {
+  await Promise.all(files.map((file) => rm(file, { force: true })));
 }
 
 /** Texts as one stream of documents; one text alone stays as it is. */

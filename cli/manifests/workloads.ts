@@ -32,12 +32,16 @@ const TEMPLATES: readonly { readonly group: RegExp; readonly kinds: readonly str
 
 /** Every pod and pod template of a manifest, in its order, Lists looked into. Documents of other kinds give none. */
 export function findPods(manifest: Manifest): PodTemplate[] {
-  return manifest.documents.flatMap(({ value }, document) =>
-    podsIn(value, [], undefined).map((found) => ({ document, ...found })),
-  );
+  return manifest.documents.flatMap(({ value }, document) => podsOf(value).map((found) => ({ document, ...found })));
 }
 
-type Found = Omit<PodTemplate, 'document'>;
+export type Found = Omit<PodTemplate, 'document'>;
+
+/** The same of one object. */
+export function podsOf(object: unknown): Found[] {
+  return podsIn(object, [], undefined);
+}
+
 interface Type {
   readonly apiVersion: string;
   readonly kind: string;

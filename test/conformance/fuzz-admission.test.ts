@@ -45,6 +45,7 @@ before(async () => {
       proxyPort: 4140,
       clusterDomain: 'cluster.local',
       namespaceInProxyUrl: true,
+      envFrom: 'inject',
     }),
     metrics: webhookMetrics(new MetricsRegistry()),
     events: { record: () => {} },
@@ -55,7 +56,7 @@ before(async () => {
     ip: '127.0.0.1',
     port: 0,
     answer: (review, entry) => reviewer.answer(review, entry),
-    onAnswer: () => {},
+    onPatch: () => {},
     onError: () => {},
     log,
   });

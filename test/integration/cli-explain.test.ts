@@ -72,9 +72,11 @@ test('explain: what it cannot explain is an error', async () => {
   for (const [argv, stdin, status, message] of [
     [['-f', '-'], 'kind: Service\n', 1, /^-: there is no pod in it/],
     [['-f', '-'], 'a: [', 1, /^stdin:1:5: /],
-    [[], '', 2, /explain wants one pod/],
-    [['a/b', '-f', '-'], '', 2, /explain wants one pod/],
-    [['web'], '', 2, /name the pod as <namespace>\/<name>, not "web"/],
+    [[], '', 1, /explain wants one pod or workload/],
+    [['a/b', '-f', '-'], '', 1, /explain wants one pod/],
+    [['web'], '', 1, /name it as <namespace>\/<pod>, <kind>\/<name> or .*, not "web"; kinds are pod, deployment, /],
+    [['shop/services/web'], '', 1, /not "shop\/services\/web"/],
+    [['deploy/'], '', 1, /not "deploy\/"/],
     [['shop/web'], '', 1, /no Kubernetes API server is configured/],
   ] as const) {
     const outcome = await nodemesh(['explain', ...argv], { stdin });
@@ -111,4 +113,38 @@ test('explain: a running pod has its node’s values; what is older than its nam
 
   const missing = await cluster.nodemesh(['explain', 'shop/gone']);
   assert.deepEqual([missing.status, missing.err], [1, 'there is no pod shop/gone\n']);
+});
+
+test('explain: a workload has what its next pod gets, and how many of its pods are older', async (t) => {
+  const cluster = await MeshCluster.start(t);
+  const labels = { app: 'web' };
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'app', image: 'app' }] } };
+  const deployment = (namespace: string, name: string) => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace },
+    spec: { selector: { matchLabels: labels }, template },
+  });
+  await cluster.apply(deployment('plain', 'web'));
+  await cluster.pod('plain', 'old', { labels });
+  await cluster.pod('plain', 'other', { labels: { app: 'db' } });
+  const explain = async (...argv: string[]) => {
+    const { status, out, err } = await cluster.nodemesh(['explain', ...argv]);
+    assert.deepEqual([status, err], [0, '']);
+    return out;
+  };
+  const before = await explain('-n', 'plain', 'deploy/web');
+  assert.match(before, /^The next pod of deployment plain\/web:\n {2}it has 1 pod, none out of date\n {2}1\./);
+  assert.match(before, /The decision: skip\n(.*\n)*? {5}not_enabled: /);
+
+  await cluster.namespace('plain', { 'mesh-inject': 'enabled' });
+  await cluster.pod('plain', 'new', { labels });
+  const after = await explain('plain/deployments/web');
+  assert.match(after, /^ {2}it has 2 pods, 1 out of date: old; container app has no NODE_NAME; restart it/m);
+  assert.match(after, /The decision: inject/);
+  assert.match(after, /\+ http_proxy=http:\/\/<status\.hostIP>:4140/);
+  assert.match(await explain('-n', 'plain', 'pod/new'), /^Pod plain\/new on node node-1, injected/);
+
+  const gone = await cluster.nodemesh(['explain', 'ds/web']);
+  assert.deepEqual([gone.status, gone.err], [1, 'there is no daemonset default/web\n']);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -66,7 +66,8 @@ test('cli: inject and uninject load what reads YAML and decides, and nothing of 
 
 test('cli: the status of a failure reaches the shell, and a reader that stops early is no failure', () => {
   assert.equal(start(['inject', '-'], 'a: [').status, 1);
-  assert.equal(start(['injct']).status, 2);
+  assert.equal(start(['injct']).status, 1);
+  assert.equal(start(['inject', '-'], POD.replace('{containers', '{hostNetwork: true, containers')).status, 2);
   const { stdout, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${CLI}" inject - | head -c 10`], {
     input: POD.replace('app', `app, image: "${'x'.repeat(1_000_000)}"`),
     encoding: 'utf8',
@@ -74,6 +75,25 @@ test('cli: the status of a failure reaches the shell, and a reader that stops ea
   });
   assert.equal(stdout, 'apiVersion');
   assert.doesNotMatch(stderr, /EPIPE/);
+});
+
+test('cli: the launcher finds the sources through links and the Node of the packages, and hands over what it was given', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'nodemesh-cli-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const launcher = fileURLToPath(new URL('cli/nodemesh', ROOT));
+  symlinkSync(launcher, join(folder, 'first'));
+  symlinkSync('first', join(folder, 'second'));
+  const env = { ...ENV, PATH: '/usr/bin:/bin' };
+  const { status, stdout, stderr } = spawnSync('./second', ['inject', '-n', 'a b', '-'], {
+    cwd: folder,
+    input: POD,
+    encoding: 'utf8',
+    env,
+  });
+  assert.equal(stderr, 'stdin:1:1: Pod/web: injected: app\n');
+  assert.equal(status, 0);
+  assert.match(stdout, /http_proxy/);
+  assert.equal(spawnSync('./first', ['injct'], { cwd: folder, env }).status, 1);
 });
 
 test('cli: check speaks to a cluster, and ends when it is done', async (t) => {

@@ -11,6 +11,8 @@ import {
   WebhookCluster,
 } from '../support/webhook-cluster.ts';
 
+const PROVIDED = 'proxyAddress: hostIP\nservingCertificate: provided\ndrainSeconds: 0';
+
 test('webhook: three replicas that start at once share one CA, which every entry of the configuration gets', async (t) => {
   const cluster = await WebhookCluster.start(t);
   await cluster.serve(3);
@@ -75,7 +77,7 @@ test('webhook: a corrupt Secret is written anew from the certificates that work'
 });
 
 const refusals = async ({ metrics }: Replica) =>
-  Number(/^certificate_reload_total\{result="failed"\} (\d+)/m.exec(await metrics())?.[1]);
+  Number(/^cert_reload_total\{result="failed"\} (\d+)/m.exec(await metrics())?.[1]);
 
 test('webhook: a Secret with a key of another certificate is counted and written anew, and no pod fails', async (t) => {
   const cluster = await WebhookCluster.start(t);
@@ -159,13 +161,37 @@ test('webhook: certificates are renewed on demand, the CA beside the old one, an
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
 });
 
+test('webhook: with a certificate that has ended it is not ready, and with the next one it is', async (t) => {
+  const cluster = await WebhookCluster.start(t);
+  const authority = await createAuthority(Date.now());
+  const provide = async (at: number) => {
+    const set = await createServingCertificate(authority, [SERVING_NAME], at);
+    await provideCertificate(cluster, {
+      'ca.crt': set['ca.crt'],
+      'tls.crt': set['tls.crt'],
+      'tls.key': set['tls.key'],
+    });
+  };
+  await provide(Date.now());
+  let ahead = 0;
+  const replica = await cluster.replica(PROVIDED, () => Date.now() + ahead);
+  await replica.readiness.whenReady();
+  const { ip, port } = replica.webhook.adminAddress;
+  const ready = async () => (await fetch(`http://${ip}:${port}/readyz`)).text();
+  assert.match(await ready(), /^ok/);
+  await cluster.untilSecret((files) => judgeCertificates(files, [SERVING_NAME], Date.now()).action === 'keep');
+  ahead = 366 * 86_400_000;
+  // Any change of a Secret has the certificates looked at, as every minute has.
+  await cluster.annotateSecret('serving');
+  while (!(await ready()).includes('certificate: the serving certificate ended at '));
+  await provide(Date.now() + ahead);
+  await untilTaken(replica, 2);
+  while ((await ready()).includes('certificate: '));
+});
+
 test('webhook: a provided certificate is served, its CA comes into every caBundle, and a new one is taken', async (t) => {
   const cluster = await WebhookCluster.start(t);
-  const provide = async (set: object) => {
-    const metadata = { name: 'nodemesh-webhook-serving', namespace: 'nodemesh' };
-    const data = Object.fromEntries(Object.entries(set).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
-    await cluster.kubernetes.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data });
-  };
+  const provide = (set: object) => provideCertificate(cluster, set);
   const make = async () => {
     const { 'ca.key': _key, ...set } = await createServingCertificate(
       await createAuthority(Date.now()),
@@ -174,7 +200,7 @@ test('webhook: a provided certificate is served, its CA comes into every caBundl
     );
     return set;
   };
-  const replica = await cluster.replica('proxyAddress: hostIP\nservingCertificate: provided\ndrainSeconds: 0');
+  const replica = await cluster.replica(PROVIDED);
   const missing = () => replica.readiness.pending().find((line) => line.startsWith('certificate:'));
   const { ip, port } = replica.webhook.adminAddress;
   while (!missing()?.includes('does not exist')) await fetch(`http://${ip}:${port}/readyz`);
@@ -187,10 +213,16 @@ test('webhook: a provided certificate is served, its CA comes into every caBundl
   // The webhook's own CA is made all the same, for daemons.
   await cluster.untilSecret((files) => judgeCertificates(files, [SERVING_NAME], Date.now()).action === 'keep');
   await provide({ ...one, 'tls.key': (await make())['tls.key'] });
-  while (!/^certificate_reload_total\{result="failed"\} [1-9]/m.test(await replica.metrics()));
+  while (!/^cert_reload_total\{result="failed"\} [1-9]/m.test(await replica.metrics()));
   assert.ok(replica.readiness.ready);
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
   await provide(await make());
   await untilTaken(replica, 2);
   assert.ok((await cluster.pod('shop')).has('http_proxy'));
 });
+
+async function provideCertificate(cluster: WebhookCluster, set: object): Promise<void> {
+  const metadata = { name: 'nodemesh-webhook-serving', namespace: 'nodemesh' };
+  const data = Object.fromEntries(Object.entries(set).map(([k, v]) => [k, Buffer.from(v).toString('base64')]));
+  await cluster.kubernetes.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data });
+}

@@ -40,14 +40,21 @@ test('webhook: who gets the proxy, and one log line and one count a review', asy
   assert.deepEqual([typeof uid, typeof pod, typeof ms, containers], ['string', 'string', 'number', ['app']]);
   assert.deepEqual(detail, ['namespace shop has label mesh-inject=enabled']);
   const metrics = await replica.metrics();
-  assert.match(metrics, /^admission_total\{decision="inject",reason="namespace_enabled"\} 1$/m);
-  assert.match(metrics, /^admission_total\{decision="skip",reason="host_network"\} 1$/m);
-  assert.match(metrics, /^admission_latency_ms_count 5$/m);
-  assert.match(metrics, /^admission_answer_bytes_count 5$/m);
-  assert.match(metrics, /^admission_in_flight 0$/m);
-  assert.match(metrics, /^ca_bundle_repairs_total [1-9]/m);
-  const left = Number(/^certificate_expiry_seconds\{certificate="serving"\} (\d+)/m.exec(metrics)?.[1]);
-  assert.ok(left > 360 * 86_400 && left < 366 * 86_400);
+  assert.match(metrics, /^requests_total\{operation="CREATE",result="injected"\} 2$/m);
+  assert.match(metrics, /^requests_total\{operation="CREATE",result="skipped"\} 3$/m);
+  assert.match(metrics, /^decisions_total\{reason="namespace_enabled"\} 1$/m);
+  assert.match(metrics, /^decisions_total\{reason="host_network"\} 1$/m);
+  assert.match(metrics, /^request_duration_seconds_count 5$/m);
+  assert.match(metrics, /^patch_bytes_count 2$/m);
+  assert.match(metrics, /^in_flight 0$/m);
+  assert.match(metrics, /^panics_total 0$/m);
+  assert.match(metrics, /^cabundle_repairs_total [1-9]/m);
+  const days = (kind: string) => {
+    const end = new RegExp(`^cert_not_after_seconds\\{kind="${kind}"\\} (\\d+)`, 'm').exec(metrics)?.[1];
+    return (Number(end) - Date.now() / 1000) / 86_400;
+  };
+  assert.ok(days('ca') > 3_640 && days('ca') < 3_660);
+  for (const kind of ['leaf', 'served']) assert.ok(days(kind) > 360 && days(kind) < 366);
 });
 
 test('webhook: it counts whatever its alerts and its dashboard ask for', async (t) => {

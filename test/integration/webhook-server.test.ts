@@ -20,6 +20,8 @@ let renewed: CertificateSet;
 let server: AdmissionServer;
 let answer: (review: AdmissionRequest) => Promise<AdmissionAnswer> = async () => ({ patch: [], warnings: [] });
 const refused: number[] = [];
+const operations: string[] = [];
+const patches: number[] = [];
 
 before(async () => {
   const authority = await createAuthority(Date.now());
@@ -29,8 +31,11 @@ before(async () => {
     ip: '127.0.0.1',
     port: 0,
     answer: (review) => answer(review),
-    onAnswer: () => {},
-    onError: (status) => refused.push(status),
+    onPatch: (bytes) => patches.push(bytes),
+    onError: (status, operation) => {
+      refused.push(status);
+      operations.push(operation);
+    },
     log: createLog('test', 'silent'),
   });
 });
@@ -90,6 +95,16 @@ test('admission server: a review is answered, whatever the content type says beh
   }
 });
 
+test('admission server: the size of a patch is told, and of an answer without one nothing', async () => {
+  const patch = [{ op: 'add', path: '/metadata/annotations', value: { a: 'ä' } }];
+  const before = patches.length;
+  await call({ body: JSON.stringify(REVIEW) });
+  answer = async () => ({ patch, warnings: [] });
+  await call({ body: JSON.stringify(REVIEW) });
+  answer = async () => ({ patch: [], warnings: [] });
+  assert.deepEqual(patches.slice(before), [Buffer.byteLength(JSON.stringify(patch))]);
+});
+
 const SECRET = 'hunter2';
 const REFUSED: readonly [string, Call, number][] = [
   ['no body', {}, 400],
@@ -126,6 +141,7 @@ test('admission server: a fault of ours is HTTP 500 without its text', async () 
   const { status, text } = await call({ body: JSON.stringify(REVIEW) });
   assert.equal(status, 500);
   assert.deepEqual(refused.slice(before), [500]);
+  assert.equal(operations.at(-1), 'CREATE');
   assert.ok(!text.includes(SECRET));
   answer = async () => ({ patch: [], warnings: [] });
 });

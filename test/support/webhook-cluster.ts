@@ -66,7 +66,7 @@ export class WebhookCluster {
     return this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name }, status });
   }
 
-  async replica(config = 'proxyAddress: hostIP\ndrainSeconds: 0'): Promise<Replica> {
+  async replica(config = 'proxyAddress: hostIP\ndrainSeconds: 0', now = Date.now): Promise<Replica> {
     const lines: Record<string, unknown>[] = [];
     const log = createLog('webhook', 'info', { write: (line) => void lines.push(JSON.parse(line)) });
     const readiness = new Readiness();
@@ -80,7 +80,7 @@ export class WebhookCluster {
       log,
       metrics: new MetricsRegistry(),
       readiness,
-      now: () => Date.now(),
+      now,
       random: Math.random,
       bundleGraceMs: 100,
     });

@@ -9,10 +9,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
+import { replaceFiles } from '../../cli/manifests/sources.ts';
 import { nodemesh } from '../support/cli.ts';
 
 const pod = (name: string, spec = 'containers: [{name: app}]', annotations = '{}') =>
@@ -121,7 +123,7 @@ test('inject: says why pods and containers stay as they are', async () => {
     pod('odd', 'containers: [{name: app}]', '{nodemesh.dev/skip-containers: other}'),
   ].join('---\n');
   const { status, err } = await nodemesh(['inject', '-'], { stdin });
-  assert.equal(status, 0);
+  assert.equal(status, 2);
   assert.match(err, /^stdin:1:1: Pod\/host: not injected: .*host.*\(host_network\)$/m);
   assert.match(err, /^stdin:6:1: Pod\/out: not injected: .*\(pod_disabled\)$/m);
   assert.match(err, /^stdin:11:1: Pod\/part: injected: app$/m);
@@ -130,6 +132,86 @@ test('inject: says why pods and containers stay as they are', async () => {
     /^stdin:11:1: Pod\/part: but not all: container "own" sets HTTP_PROXY itself.*\(container_has_proxy\)$/m,
   );
   assert.match(err, /^stdin:16:1: Pod\/odd: warning: .*skip-containers names "other"/m);
+});
+
+test('inject: where a file cannot take its place, those before it are put back', async (t) => {
+  const files = { 'a.yaml': 'a', 'b.yaml': 'b', 'c.yaml': 'c' };
+  const root = folder(t, files);
+  const changes = Object.entries(files).map(([name, text]) => ({ file: join(root, name), text: `new ${text}` }));
+  const busy = new Error('EBUSY: mounted by itself');
+  const fails = (when: (from: string, to: string) => boolean) =>
+    replaceFiles(changes, (from, to) =>
+      when(String(from), String(to)) ? Promise.reject(busy) : rename(String(from), to),
+    );
+  await assert.rejects(
+    fails((from, to) => to.endsWith('c.yaml') && from.endsWith('.nodemesh')),
+    { name: 'CommandError', message: 'nothing was written: EBUSY: mounted by itself' },
+  );
+  const now = () => readdirSync(root).map((name) => [name, readFileSync(join(root, name), 'utf8')]);
+  assert.deepEqual(now(), Object.entries(files));
+
+  // What cannot be put back either is kept, and named.
+  await assert.rejects(
+    fails((from, to) => to.endsWith('c.yaml') || (to.endsWith('a.yaml') && from.endsWith('-before'))),
+    {
+      message: /EBUSY.*\n.*a\.yaml was written and cannot be put back; as it was it is in .*a\.yaml\.nodemesh-before$/,
+    },
+  );
+  assert.deepEqual(now(), [
+    ['a.yaml', 'new a'],
+    ['a.yaml.nodemesh-before', 'a'],
+    ['b.yaml', 'b'],
+    ['c.yaml', 'c'],
+  ]);
+});
+
+test('inject: the status is 2 where a pod or container could not get what was asked for, whatever it wished itself', async () => {
+  const statusOf = async (...pods: string[]) => (await nodemesh(['inject', '-'], { stdin: pods.join('---\n') })).status;
+  const own = 'containers: [{name: own, env: [{name: HTTP_PROXY, value: x}]}, {name: app}]';
+  const disabled = '{mesh-inject: disabled}';
+  const { out: injected } = await nodemesh(['inject', '-'], { stdin: pod('web') });
+  assert.equal(await statusOf(pod('web')), 0);
+  assert.equal(await statusOf(pod('web'), pod('host', 'hostNetwork: true, containers: [{name: app}]')), 2);
+  assert.equal(await statusOf(pod('part', own)), 2);
+  assert.equal(await statusOf(pod('part', own, '{nodemesh.dev/skip-containers: own}')), 0);
+  assert.equal(await statusOf(pod('bad', 'containers: [{name: app}]', '{mesh-inject: "yes"}')), 2);
+  assert.equal(await statusOf(pod('out', 'containers: [{name: app}]', disabled)), 0);
+  assert.equal(await statusOf(pod('out', 'hostNetwork: true, containers: [{name: app}]', disabled)), 0);
+  assert.equal(await statusOf(injected), 0);
+  assert.equal(await statusOf('apiVersion: v1\nkind: ConfigMap\n'), 0);
+});
+
+test('inject: -o json says on standard error, for each pod, where it is, what it got and why not', async () => {
+  const stdin = [pod('web'), pod('host', 'hostNetwork: true, containers: [{name: app}]')].join('---\n');
+  const text = await nodemesh(['inject', '-'], { stdin });
+  const { status, out, err } = await nodemesh(['inject', '-o', 'json', '-'], { stdin });
+  assert.deepEqual([status, out], [2, text.out]);
+  const asked = { id: 'namespace_enabled', text: 'namespace default has label mesh-inject=enabled' };
+  const hostNetwork = "the pod uses its host's network, where the mesh cannot tell it from the host";
+  assert.deepEqual(JSON.parse(err), {
+    refused: 1,
+    pods: [
+      { where: 'stdin:1:1', workload: 'Pod/web', containers: ['app'], reasons: [asked], warnings: [], refused: false },
+      {
+        where: 'stdin:6:1',
+        workload: 'Pod/host',
+        containers: [],
+        reasons: [{ id: 'host_network', text: hostNetwork }],
+        warnings: [],
+        refused: true,
+      },
+    ],
+  });
+  const back = await nodemesh(['uninject', '-o', 'json', '-'], { stdin: text.out });
+  assert.deepEqual([back.status, back.out], [0, stdin]);
+  const pods: { workload: string; containers: string[] }[] = JSON.parse(back.err).pods;
+  assert.deepEqual(
+    pods.map(({ workload, containers }) => [workload, containers]),
+    [
+      ['Pod/web', ['app']],
+      ['Pod/host', []],
+    ],
+  );
 });
 
 test('inject: by --config and --proxy-address, and by the namespace of -n', async (t) => {

@@ -18,6 +18,7 @@ const BY_NAME: InjectionSettings = {
   proxyPort: 4140,
   clusterDomain: 'cluster.local',
   namespaceInProxyUrl: false,
+  envFrom: 'inject',
 };
 const SETTINGS: readonly InjectionSettings[] = [BY_NAME, { ...BY_NAME, proxyAddress: { by: 'hostIP', family: 4 } }];
 const PLACE = { namespace: 'default', ownNamespace: 'mesh' };

@@ -67,7 +67,7 @@ const MISTAKES: readonly [readonly string[], RegExp][] = [
 for (const [argv, message] of MISTAKES) {
   test(`cli: nodemesh ${argv.join(' ')} is a mistake that is explained`, async () => {
     const { status, out, err } = await nodemesh(argv);
-    assert.equal(status, 2);
+    assert.equal(status, 1);
     assert.equal(out, '');
     assert.match(err, message);
     assert.match(err, /^nodemesh help.* shows what there is$/m);

@@ -172,7 +172,11 @@ describe('the manifests', () => {
       ['/livez', '/readyz'].map((path) => ({ path, port: 'admin' })),
     );
     const budget: Manifest = parse(read('base/webhook/pod-disruption-budget.yaml'));
-    assert.deepEqual(budget.spec, { maxUnavailable: 1, selector: { matchLabels: labels } });
+    assert.deepEqual(budget.spec, {
+      maxUnavailable: 1,
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
+      selector: { matchLabels: labels },
+    });
   });
 
   it('let the API server in, ask it for little patience, and come by again after other webhooks', () => {

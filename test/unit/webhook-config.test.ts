@@ -21,6 +21,7 @@ test('webhook config: everything has a default', () => {
     proxyPort: 4140,
     clusterDomain: 'cluster.local',
     namespaceInProxyUrl: false,
+    envFrom: 'inject',
     servingCertificate: 'selfMade',
     drainSeconds: 10,
     https: { ip: undefined, port: 8443 },

@@ -99,6 +99,7 @@ function isChanged(namespace: (typeof NAMESPACES)[number], pod: Pod): boolean {
       proxyPort: 4140,
       clusterDomain: 'cluster.local',
       namespaceInProxyUrl: false,
+      envFrom: 'inject',
     },
   });
   return patch.length > 0;

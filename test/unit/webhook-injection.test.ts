@@ -13,6 +13,7 @@ interface Container {
   env?: EnvEntry[] | null;
   envFrom?: unknown[];
   args?: string[];
+  ports?: { name: string }[];
   livenessProbe?: unknown;
   restartPolicy?: string;
 }
@@ -26,6 +27,7 @@ const BY_NAME: InjectionSettings = {
   proxyPort: 4140,
   clusterDomain: 'cluster.local',
   namespaceInProxyUrl: false,
+  envFrom: 'inject',
 };
 const BY_IP: InjectionSettings = { ...BY_NAME, proxyAddress: { by: 'hostIP', family: 4 } };
 
@@ -215,12 +217,37 @@ test('injection: a container that refers to $(http_proxy) stays as it is; one th
   assert.deepEqual(names(other), ['NODE_NAME', 'http_proxy', 'no_proxy']);
 });
 
-test("injection: a user's no_proxy of either case stays alone", () => {
-  for (const name of ['no_proxy', 'NO_PROXY']) {
-    const { after, mutation } = inject(podOf({ name: 'app', env: [{ name, value: '.corp' }] }));
-    assert.deepEqual(names(after.spec.containers[0]), ['NODE_NAME', 'http_proxy', name]);
-    assert.match(mutation.warnings.join(), new RegExp(`keeps its own ${name}`));
+test("injection: a user's no_proxy stays as it is, and the other name gets ours and theirs", () => {
+  const ours = NO_PROXY.replace('$(KUBERNETES_SERVICE_HOST)', '10.96.0.1');
+  const [before, after] = [fieldVariable('A', 'metadata.name'), { name: 'B', value: 'b' }];
+  for (const [own, other] of [
+    ['no_proxy', 'NO_PROXY'],
+    ['NO_PROXY', 'no_proxy'],
+  ] as const) {
+    for (const entry of [{ name: own, value: '.corp' }, { name: own }, fieldVariable(own, 'status.podIP')]) {
+      const pod = podOf({ name: 'app', env: [before, entry, after] });
+      const injected = inject(pod);
+      const [container] = injected.after.spec.containers;
+      assert.deepEqual(names(container), ['A', own, 'NODE_NAME', 'http_proxy', other, 'B']);
+      const [was, is] = [environment(pod.spec.containers[0]), environment(container)];
+      assert.equal(is[own], was[own]);
+      assert.equal(is[other], `${ours},${was[own]}`);
+      assert.match(injected.mutation.warnings.join(), new RegExp(`keeps its own ${own}`));
+      assert.deepEqual(inject(injected.after).mutation.patch, []);
+    }
   }
+  const both = [{ name: 'no_proxy', value: '.corp' }, { name: 'NO_PROXY' }];
+  assert.deepEqual(names(inject(podOf({ name: 'app', env: both })).after.spec.containers[0]), [
+    'no_proxy',
+    'NO_PROXY',
+    'NODE_NAME',
+    'http_proxy',
+  ]);
+  assert.deepEqual(names(withProfile('cgi', { name: 'app', env: [{ name: 'no_proxy' }] }).after.spec.containers[0]), [
+    'no_proxy',
+    'NODE_NAME',
+    'http_proxy',
+  ]);
 });
 
 test('injection: envFrom may define anything, so ours takes a name of its own and the person is told', () => {
@@ -229,6 +256,20 @@ test('injection: envFrom may define anything, so ours takes a name of its own an
   assert.equal(seen.NODE_NAME, 'from a ConfigMap');
   assert.equal(seen.http_proxy, 'http://node-1:4140');
   assert.match(mutation.warnings.join(), /"app" has envFrom/);
+});
+
+test('injection: envFrom: skip leaves containers with envFrom out, and the others in', () => {
+  const pod = podOf({ name: 'app', envFrom: [{ configMapRef: { name: 'c' } }] }, { name: 'other' });
+  const { after, mutation } = inject(pod, { ...BY_NAME, envFrom: 'skip' });
+  assert.deepEqual(after.spec.containers[0], pod.spec.containers[0]);
+  assert.equal(environment(after.spec.containers[1]).http_proxy, 'http://node-1:4140');
+  assert.deepEqual(
+    mutation.reasons.map(({ id }) => id),
+    ['namespace_enabled', 'container_has_env_from'],
+  );
+  assert.match(mutation.warnings.join(), /"app" has envFrom, and such containers are left out/);
+  const alone = inject(podOf({ name: 'app', envFrom: [{}] }), { ...BY_NAME, envFrom: 'skip' }).mutation;
+  assert.deepEqual([alone.decision, alone.patch], ['skip', []]);
 });
 
 test('injection: skip-containers, no-proxy and proxy-port', () => {
@@ -321,6 +362,7 @@ test('injection: the hash of the settings changes with each of them', () => {
     { ...BY_NAME, proxyPort: 4141 },
     { ...BY_NAME, clusterDomain: 'corp.local' },
     { ...BY_NAME, namespaceInProxyUrl: true },
+    { ...BY_NAME, envFrom: 'skip' } as const,
   ].map(configHash);
   assert.equal(new Set(hashes).size, hashes.length);
   assert.match(hashes[0] ?? '', /^[0-9a-f]{8}$/);
@@ -372,6 +414,16 @@ test('injection: a probe by wget of the container itself is warned of', () => {
   );
   const other = { exec: { command: ['wget', 'http://db/'] } };
   assert.deepEqual(inject(podOf({ name: 'app', livenessProbe: other })).mutation.warnings, []);
+});
+
+test('injection: who has a port of gRPC is told of profile grpc', () => {
+  const served = (name: string) => ({ name: 'app', ports: [{ name: 'http' }, { name }] });
+  for (const name of ['grpc', 'grpc-web']) {
+    const { warnings } = inject(podOf(served(name))).mutation;
+    assert.match(warnings.join(), new RegExp(`has port "${name}": .*nodemesh.dev/profile: grpc`));
+  }
+  assert.deepEqual(inject(podOf(served('grpcish'))).mutation.warnings, []);
+  assert.deepEqual(withProfile('grpc', served('grpc')).warnings, []);
 });
 
 function debug(pod: Pod, ...joining: Container[]) {

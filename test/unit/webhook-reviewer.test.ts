@@ -15,6 +15,7 @@ const SETTINGS: InjectionSettings = {
   proxyPort: 4140,
   clusterDomain: 'cluster.local',
   namespaceInProxyUrl: false,
+  envFrom: 'inject',
 };
 const OWNER = { apiVersion: 'batch/v1', kind: 'Job', name: 'once', uid: 'u-1' };
 
@@ -25,7 +26,8 @@ function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createL
     request: () => assert.fail('nothing is asked'),
     stream: () => assert.fail('nothing is watched'),
   };
-  const metrics = webhookMetrics(new MetricsRegistry());
+  const registry = new MetricsRegistry();
+  const metrics = webhookMetrics(registry);
   const reviewer = new Reviewer({
     ownNamespace: 'nodemesh',
     namespaces: new NamespaceLabels(api, log, (name) => ({ name, enabled: true })),
@@ -35,7 +37,7 @@ function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createL
     elapsed: () => 0,
     log,
   });
-  return { reviewer, told, metrics };
+  return { reviewer, told, metrics, registry };
 }
 
 function review(spec: object, annotations: object = {}, change: Partial<AdmissionRequest> = {}): AdmissionRequest {
@@ -109,6 +111,59 @@ test('reviewer: a fault of ours rejects, is told to the controller, and leaves n
     [['Warning', 'InjectionFailed']],
   );
   assert.equal(metrics.inFlight.value, 0);
+});
+
+test('reviewer: one line says which review, whose pod, what was decided, why, and how long it took', async () => {
+  const lines: string[] = [];
+  const log = createLog('test', 'info', { write: (line) => void lines.push(line) });
+  const { reviewer } = setUp(() => SETTINGS, log);
+  const object = {
+    metadata: { generateName: 'once-', ownerReferences: [{ ...OWNER, controller: true }] },
+    spec: { ...CONTAINERS, hostNetwork: true },
+  };
+  await reviewer.answer({ ...review(CONTAINERS), object, dryRun: true }, 'labelledNamespaces');
+  assert.equal(lines.length, 1);
+  const { uid, namespace, pod, owner, dryRun, decision, reasons, ms } = JSON.parse(lines[0] ?? '');
+  assert.deepEqual(
+    { uid, namespace, pod, owner, dryRun, decision, reasons, ms },
+    {
+      uid: 'u',
+      namespace: 'shop',
+      pod: 'once-*****',
+      owner: 'Job/once',
+      dryRun: true,
+      decision: 'skip',
+      reasons: ['host_network'],
+      ms: 0,
+    },
+  );
+});
+
+test('reviewer: whatever a request says of itself, its count has labels of ours alone', async () => {
+  const { reviewer, registry } = setUp();
+  for (const operation of ['CREATE', 'UPDATE', 'DELETE', 'CONNECT', '', 'x'.repeat(1_000), 'create']) {
+    await reviewer.answer(review(CONTAINERS, {}, { operation }), 'labelledNamespaces');
+  }
+  const counted = [...registry.render().matchAll(/^requests_total\{operation="(.*)",result="(.*)"\} (\d+)$/gm)];
+  assert.deepEqual(
+    counted.map(([, operation, result, count]) => [operation, result, count]),
+    [
+      ['CREATE', 'injected', '1'],
+      ['UPDATE', 'skipped', '1'],
+      ['DELETE', 'skipped', '1'],
+      ['CONNECT', 'skipped', '1'],
+      ['unknown', 'skipped', '3'],
+    ],
+  );
+});
+
+test('webhook metrics: an error counts as refused or failed, and a fault of ours as a panic', () => {
+  const { metrics, registry } = setUp();
+  for (const status of [400, 413, 503, 500]) metrics.countError('CREATE', status);
+  const text = registry.render();
+  assert.match(text, /^requests_total\{operation="CREATE",result="refused"\} 2$/m);
+  assert.match(text, /^requests_total\{operation="CREATE",result="failed"\} 2$/m);
+  assert.match(text, /^panics_total 1$/m);
 });
 
 test('reviewer: a log line has its length, whatever the pod', async () => {
