@@ -39,6 +39,8 @@ export interface RouterFactoryOptions {
   readonly metrics: DaemonMetrics;
   /** Monotonic, ms. */
   readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -177,8 +179,8 @@ export class RouterFactory {
   }
 
   #rules(retriesElsewhere: boolean): ForwardingRules {
-    const { now, random } = this.#options;
-    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, random };
+    const { now, wallClock, random } = this.#options;
+    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, wallClock, random };
   }
 
   /** Whether an address is this host's own, or that of another node's daemon. */

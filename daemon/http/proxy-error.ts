@@ -132,7 +132,8 @@ export const PROXY_ERRORS = {
   deadline_exceeded: {
     status: 504,
     retryable: false,
-    advice: 'No answer began within the time that the caller gave (grpc-timeout, further attempts included).',
+    advice:
+      'No answer began within the time that the caller gave (grpc-timeout, l5d-timeout or l5d-ctx-deadline; further attempts included).',
   },
   overloaded: {
     status: 503,

@@ -2,6 +2,9 @@ import { ProxyError } from '../http/proxy-error.ts';
 import { type AskedDeadline, deadlineLines } from './deadline.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
+/** Beyond this Node's timers fire at once; a call that takes 24 days may end then. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Hears of an attempt, or a whole call, that has not been answered in time. */
 export interface TimeoutWatcher {
   onTimeout(error: ProxyError): void;
@@ -18,6 +21,7 @@ export class CallTime {
   readonly #until: number;
   readonly #byCaller: boolean;
   readonly #byGrpc: boolean;
+  readonly #byL5d: boolean;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(policy: RoutePolicy, startedAt: number, asked: AskedDeadline | undefined) {
@@ -25,6 +29,7 @@ export class CallTime {
     this.#attemptTimeoutMs = attemptTimeoutMs;
     this.#byCaller = asked !== undefined && asked.leftMs <= totalTimeoutMs;
     this.#byGrpc = asked?.byGrpc === true;
+    this.#byL5d = asked?.byL5d === true;
     this.#totalMs = this.#byCaller ? (asked as AskedDeadline).leftMs : totalTimeoutMs;
     this.#until = startedAt + this.#totalMs;
   }
@@ -37,7 +42,7 @@ export class CallTime {
   /** What an attempt that begins now says of the time that is left. `peer`: to a daemon. */
   fieldLines(peer: boolean, now: number): string {
     if (this.#until === Number.POSITIVE_INFINITY) return '';
-    return deadlineLines(this.#until - now, { byGrpc: this.#byGrpc, peer });
+    return deadlineLines(this.#until - now, { byGrpc: this.#byGrpc, byL5d: this.#byL5d, peer });
   }
 
   /** An attempt begins. */
@@ -76,7 +81,7 @@ export class CallTime {
 
   #set(ms: number, callback: (time: CallTime, watcher: TimeoutWatcher) => void, watcher: TimeoutWatcher): void {
     this.stop();
-    this.#timer = setTimeout(callback, Math.max(0, ms), this, watcher);
+    this.#timer = setTimeout(callback, Math.min(Math.max(0, ms), MAX_TIMER_MS), this, watcher);
   }
 }
 

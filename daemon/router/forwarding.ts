@@ -27,6 +27,8 @@ export interface ForwardingRules {
   /** True on the side that meets the application: only it may try another pod (two hops that both retry multiply). */
   readonly retriesElsewhere: boolean;
   readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
   readonly random: () => number;
 }
 

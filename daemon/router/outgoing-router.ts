@@ -8,7 +8,7 @@ import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
-import { askedDeadline } from './deadline.ts';
+import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
@@ -46,9 +46,12 @@ export class OutgoingRouter {
   readonly #targets = new Map<string, Target>();
   readonly #resolutions = new Map<string, Target>();
   #resolutionsVersion = -1;
+  readonly #reading: DeadlineReading;
 
   constructor(options: OutgoingRouterOptions) {
     this.#options = options;
+    const { requestFilter, rules } = options;
+    this.#reading = { peer: false, dropL5d: requestFilter.dropL5d, wallClock: rules.wallClock };
     this.#refused = new RouterObserver(options.metrics, 'outgoing', undefined);
   }
 
@@ -92,7 +95,7 @@ export class OutgoingRouter {
     const asked =
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
     const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
-    const deadline = askedDeadline(exchange.request, false);
+    const deadline = askedDeadline(exchange.request, this.#reading);
     observer.started();
     new Forwarding(exchange, destination, { headText, deadline }, { rules, observer }).start();
   }
