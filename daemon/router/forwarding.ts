@@ -1,4 +1,5 @@
 import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
+import { addressText } from '../client/connector.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
 import { RawConnection } from '../client/raw-connection.ts';
 import type {
@@ -10,6 +11,7 @@ import type {
   UpstreamFailure,
 } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
+import { isGrpc } from '../http/grpc-error.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -132,6 +134,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   onAnswer(head: ResponseHead): void {
     if (head.status >= 500 && this.#failed(head)) return;
     if (head.status < 500) this.#hopAnswered(head.status);
+    if (head.status >= 400 && this.#failedAsGrpc(head)) return;
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
@@ -143,6 +146,18 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       framing: head.framing,
       statedLength: bodiless && head.status !== 204 ? head.fields.value('content-length') : undefined,
     });
+  }
+
+  /** A peer says of its errors what it would to any caller: one that knows gRPC alone gets them from here. */
+  #failedAsGrpc(head: ResponseHead): boolean {
+    if (!this.#rules.retriesElsewhere || this.#hop?.peer !== true || !isGrpc(this.#exchange.request)) return false;
+    const said = meshErrorOf(head);
+    if (said === undefined) return false;
+    const { address } = this.#hop;
+    this.#abortAttempt(head.status);
+    this.#finish(head.status);
+    this.#exchange.fail(new ProxyError(said.code, `${said.code}, says the daemon at ${addressText(address)}`));
+    return true;
   }
 
   #answerLines(head: ResponseHead): string {
