@@ -46,7 +46,23 @@ const serviceKeys = {
   responseClassifier: z.strictObject({ kind: oneOf(CLASSIFIER_KINDS) }).optional(),
 };
 
+const count = (least: number) =>
+  z.int({ error: `give a number, ${least} or more` }).min(least, `give a number, ${least} or more`);
+
 const clientKeys = {
+  hostConnectionPool: z
+    .strictObject({
+      minSize: count(0).optional(),
+      maxSize: count(1).optional(),
+      idleTimeMs: timeout.optional(),
+      maxWaiters: count(0).optional(),
+    })
+    .refine(({ minSize = 0, maxSize = Number.POSITIVE_INFINITY }) => minSize <= maxSize, {
+      path: ['maxSize'],
+      error: 'give at least minSize',
+    })
+    .optional(),
+  clientSession: z.strictObject({ idleTimeMs: timeout.optional(), lifeTimeMs: timeout.optional() }).optional(),
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z
     .discriminatedUnion(

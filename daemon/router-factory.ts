@@ -105,7 +105,7 @@ export class RouterFactory {
           transform: 'viaParent' in binding ? UNCHANGED : transform,
           makeHop: (routed) =>
             'viaParent' in binding
-              ? hops.toOutside(routed.endpoint, policyOf(binding), binding.viaParent)
+              ? hops.toOutside(routed.endpoint, binding, policyOf(binding), binding.viaParent)
               : hops.make(routed, binding, policyOf(binding), viaDaemons),
           allDropped: (count) =>
             new ProxyError(
@@ -119,7 +119,7 @@ export class RouterFactory {
       synced: () => !this.#readsCluster || state.synced,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
-      rules: this.#rules(true),
+      rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
   }
@@ -154,7 +154,7 @@ export class RouterFactory {
       policyOf,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
-      rules: this.#rules(false),
+      rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
   }
@@ -165,6 +165,7 @@ export class RouterFactory {
 
   #hops(router: RouterConfig, server: ServerConfig): HopFactory {
     return new HopFactory({
+      label: router.label,
       podPool: this.#options.podPool,
       peerPool: this.#options.peers.pool(router.tls),
       metrics: this.#options.metrics,
@@ -178,9 +179,16 @@ export class RouterFactory {
     return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
   }
 
-  #rules(retriesElsewhere: boolean): ForwardingRules {
+  #rules(router: RouterConfig): ForwardingRules {
     const { now, wallClock, random } = this.#options;
-    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, wallClock, random };
+    return {
+      answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`,
+      retriesElsewhere: router.role === 'outgoing',
+      bindingTimeoutMs: router.bindingTimeoutMs,
+      now,
+      wallClock,
+      random,
+    };
   }
 
   /** Whether an address is this host's own, or that of another node's daemon. */

@@ -155,11 +155,17 @@ export const PROXY_ERRORS = {
     advice:
       'No answer began within the time that the caller gave (grpc-timeout, l5d-timeout or l5d-ctx-deadline; further attempts included).',
   },
+  binding_timeout: {
+    status: 503,
+    retryable: true,
+    advice:
+      "The request was sent to nobody within routers[].bindingTimeoutMs. Check DNS where the name is outside, the network to the destination, and whether client.hostConnectionPool's maxSize is enough.",
+  },
   overloaded: {
     status: 503,
     retryable: true,
     advice:
-      'The daemon has more under way than it takes (routers[].servers[].maxConcurrentRequests), or too much to do. Try again later, and send fewer requests at a time.',
+      'The daemon has more under way than it takes (routers[].servers[].maxConcurrentRequests, client.hostConnectionPool), or too much to do. Try again later, and send fewer requests at a time.',
     retryAfterS: 1,
   },
   draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },

@@ -1,3 +1,4 @@
+import type { Exchange } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
@@ -18,22 +19,28 @@ export interface AskedDeadline {
   readonly byL5d: boolean;
 }
 
+/** What is read of an exchange. */
+type AskingExchange = Pick<Exchange, 'request' | 'startedAt'>;
+
 /** How a request is read for its deadline. */
 export interface DeadlineReading {
   /** It comes from a daemon. */
   readonly peer: boolean;
   /** linkerd's context is not passed on. */
   readonly dropL5d: boolean;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
+  /** `now`: that of the exchange; `wallClock`: since 1970; both in ms. */
+  readonly clocks: { readonly now: () => number; readonly wallClock: () => number };
 }
 
 /**
- * What a request says of its deadline, the soonest counting: `grpc-timeout` (gRPC over HTTP2, "Requests"), linkerd2's
+ * What a request says of its deadline, from its arrival on, the soonest counting: `grpc-timeout` (gRPC over HTTP2, "Requests"), linkerd2's
  * `l5d-timeout`, linkerd 1.x's `l5d-ctx-deadline`, and from a daemon `mesh-deadline-ms`. Throws ProxyError bad_request for a
  * grpc-timeout that cannot be read; the others are context, which must not break calls, and are then passed over.
  */
-export function askedDeadline(request: RequestHead, reading: DeadlineReading): AskedDeadline | undefined {
+export function askedDeadline(
+  { request, startedAt }: AskingExchange,
+  reading: DeadlineReading,
+): AskedDeadline | undefined {
   const { grpcTimeout, l5dTimes } = request;
   const meshMs = reading.peer ? meshDeadlineMs(request) : NEVER;
   if (grpcTimeout === undefined && l5dTimes === undefined) {
@@ -41,7 +48,10 @@ export function askedDeadline(request: RequestHead, reading: DeadlineReading): A
   }
   const grpcMs = grpcTimeout === undefined ? NEVER : parseGrpcTimeout(grpcTimeout);
   const timeoutMs = soonest(l5dTimes, 'l5d-timeout', parseL5dTimeout);
-  const deadlineMs = soonest(l5dTimes, 'l5d-ctx-deadline', (text) => parseL5dDeadline(text, reading.wallClock()));
+  const { now, wallClock } = reading.clocks;
+  const deadlineMs = soonest(l5dTimes, 'l5d-ctx-deadline', (text) =>
+    parseL5dDeadline(text, wallClock() - (now() - startedAt)),
+  );
   const leftMs = Math.min(meshMs, grpcMs, timeoutMs, deadlineMs);
   if (leftMs === NEVER) return undefined;
   return { leftMs, byGrpc: grpcTimeout !== undefined, byL5d: timeoutMs !== NEVER && !reading.dropL5d };
@@ -94,6 +104,14 @@ export function parseL5dDeadline(text: string, wallClock: number): number | unde
 /** A double has no room for the ns of such a time. */
 function wholeMs(ns: string): number {
   return Math.round(Number(ns) / NS_PER_MS);
+}
+
+/** What to answer once the time is over that the request itself gave. */
+export function deadlineExceeded(ms: number): ProxyError {
+  return new ProxyError(
+    'deadline_exceeded',
+    `no answer began within ${Math.round(ms)} ms, which the request itself gave`,
+  );
 }
 
 /** Ms. Throws ProxyError bad_request. */

@@ -1,6 +1,7 @@
 import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
 import { addressText } from '../client/connector.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
+import type { PoolWaiter } from '../client/http1-pool.ts';
 import { RawConnection } from '../client/raw-connection.ts';
 import type {
   BodySink,
@@ -16,7 +17,7 @@ import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
-import { CallTime, type TimeoutWatcher } from './call-time.ts';
+import { type Acquiring, CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
@@ -28,6 +29,8 @@ export interface ForwardingRules {
   readonly answerLines: string;
   /** True on the side that meets the application: only it may try another pod (two hops that both retry multiply). */
   readonly retriesElsewhere: boolean;
+  /** For a name to be resolved, and a connection to be had (linkerd's key), ms. */
+  readonly bindingTimeoutMs: number;
   readonly now: () => number;
   /** ms since 1970. */
   readonly wallClock: () => number;
@@ -45,7 +48,7 @@ export interface ForwardedRequest {
 const MAX_DROPPED_BYTES = REPLAY_BYTES;
 
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
-export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher {
+export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher, PoolWaiter {
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
@@ -53,6 +56,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #observer: ForwardingObserver;
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
+  /** For a connection to the hop. */
+  #waiting = false;
   readonly #attempts: Attempts;
   #attemptStartedAt = 0;
   readonly #body = new ReplayBuffer();
@@ -281,24 +286,80 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#hop = hop;
     this.#attemptStartedAt = now;
     hop.begin();
-    const { request } = this.#exchange;
-    const connection = this.#connectionFor(request.method, hop, again !== undefined);
+    const connection = this.#connectionFor(hop, again !== undefined);
+    if (typeof connection !== 'string') {
+      this.#send(connection, hop, now);
+      if (this.#attempts.count > 1) this.#replay(connection);
+    } else if (connection === 'waits') {
+      this.#waiting = true;
+      this.#watchAttempt(now, 'place');
+    } else {
+      this.#turnedAway(hop);
+    }
+  }
+
+  #connectionFor(hop: Hop, fresh: boolean): UpstreamConnection | 'waits' | 'full' {
+    const { address, pool } = hop;
+    if (this.#exchange.request.method === 'CONNECT' && !hop.proxy) return new RawConnection(address);
+    if (fresh) return pool.open(address);
+    return address.limited === undefined ? pool.take(address) : pool.takeOrWait(address, this);
+  }
+
+  #send(connection: UpstreamConnection, hop: Hop, now: number): void {
+    const { method, framing } = this.#exchange.request;
     this.#connection = connection;
-    connection.send(
-      request.method,
-      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
-      request.framing,
-      this,
-    );
-    this.#time.startAttempt(this, this.#attemptStartedAt);
-    if (this.#attempts.count === 1) return;
+    connection.send(method, this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now), framing, this);
+    if (connection.pending) this.#watchAttempt(now, 'connecting');
+    else if (this.#time.limited) this.#watchAttempt(now, 'nothing');
+  }
+
+  #replay(connection: UpstreamConnection): void {
     this.#body.replay(connection);
     this.#exchange.resumeBody();
   }
 
-  #connectionFor(method: string, hop: Hop, fresh: boolean): UpstreamConnection {
-    if (method === 'CONNECT' && !hop.proxy) return new RawConnection(hop.address);
-    return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
+  #watchAttempt(now: number, acquiring: Acquiring): void {
+    const startedAt = this.#attemptStartedAt;
+    // What an application may have seen before took its time of the whole, not of this.
+    const bindingFrom = this.#attempts.touching === 0 ? this.#exchange.startedAt : startedAt;
+    const bindingUntil = bindingFrom + this.#rules.bindingTimeoutMs;
+    this.#time.watchAttempt(this, { now, startedAt, bindingUntil, acquiring });
+  }
+
+  /** One of the hop's connections is free, or may be opened, after a wait. */
+  onConnection(connection: UpstreamConnection): void {
+    this.#waiting = false;
+    this.#time.stop();
+    this.#send(connection, this.#hop as Hop, this.#rules.now());
+    this.#replay(connection);
+  }
+
+  /** So many wait for one of the hop's connections already. */
+  #turnedAway({ address }: Hop): void {
+    const limits = address.limited?.limits;
+    const error = new ProxyError(
+      'overloaded',
+      `all ${limits?.maxSize} connections to ${addressText(address)} are in use, and ${limits?.maxWaiters} requests wait for one`,
+    );
+    this.#endAttempt(0);
+    const next = this.#attempts.after({ cause: error.code, untouched: true, error }, this.#body.replayable);
+    if (next === undefined) this.#fail(error);
+    else this.#goOn(next);
+  }
+
+  onBindingTimeout(): void {
+    if (!this.#waiting && this.#connection?.pending !== true) {
+      this.#watchAttempt(this.#rules.now(), 'nothing');
+      return;
+    }
+    const { address } = this.#hop as Hop;
+    const { bindingTimeoutMs } = this.#rules;
+    const what = this.#waiting ? 'none of the connections to' : 'no connection to';
+    const why = this.#waiting ? 'was free' : 'stood';
+    this.#abortAttempt(0);
+    this.#fail(
+      new ProxyError('binding_timeout', `${what} ${addressText(address)} ${why} within ${bindingTimeoutMs} ms`),
+    );
   }
 
   #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {
@@ -316,7 +377,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     if (dropped === undefined && this.#connection !== undefined) {
       this.#hop?.lost(error.code, false, this.#rules.now());
     }
-    const failure = { cause: error.code, untouched: false, error };
+    const failure = { cause: error.code, untouched: this.#waiting, error };
     const next = ofAttempt ? this.#attempts.after(failure, this.#body.replayable) : undefined;
     if (next !== undefined) {
       this.#abandonAttempt(next);
@@ -334,6 +395,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   #abortAttempt(status: number): void {
     this.#connection?.abort();
     this.#connection = undefined;
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.#hop?.pool.cancel(this.#hop.address, this);
+    }
     this.#endAttempt(status);
   }
 

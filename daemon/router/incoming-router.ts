@@ -82,8 +82,8 @@ export class IncomingRouter {
   constructor(options: IncomingRouterOptions) {
     this.#options = options;
     const { requestFilter, rules } = options;
-    this.#fromPeer = { peer: true, dropL5d: false, wallClock: rules.wallClock };
-    this.#fromOthers = { peer: false, dropL5d: requestFilter.dropL5d, wallClock: rules.wallClock };
+    this.#fromPeer = { peer: true, dropL5d: false, clocks: rules };
+    this.#fromOthers = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
     this.#observer = new RouterObserver(options.metrics, 'incoming', undefined);
   }
 
@@ -110,7 +110,7 @@ export class IncomingRouter {
     const peer = isPeer(caller);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
-    const deadline = askedDeadline(request, peer ? this.#fromPeer : this.#fromOthers);
+    const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
   }

@@ -1,5 +1,6 @@
 import type { Counter } from '../../lib/metrics.ts';
 import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
@@ -13,6 +14,7 @@ interface ServiceOfHop {
 
 /** What every hop to an application is made of, whichever it is. */
 export interface PodHopWiring {
+  readonly address: ServerAddress;
   readonly pool: Http1Pool;
   readonly load: EndpointLoad;
   /** For what the application answers. */
@@ -29,7 +31,7 @@ export class LocalPodHop extends BalancedHop {
   readonly #requests: Counter;
 
   constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: PodHopWiring, metrics: DaemonMetrics) {
-    super(endpoint, wiring.pool, wiring.load);
+    super(wiring.address, wiring.pool, wiring.load);
     this.answerFilter = wiring.answerFilter;
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
@@ -59,8 +61,8 @@ export class DirectHop extends BalancedHop {
   readonly #counter: Counter | undefined;
 
   /** `proxy`: the server is the parent proxy. `counter`: of requests that should have had a daemon to go through. */
-  constructor(endpoint: Endpoint, wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
-    super(endpoint, wiring.pool, wiring.load);
+  constructor(wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
+    super(wiring.address, wiring.pool, wiring.load);
     this.proxy = proxy;
     this.answerFilter = wiring.answerFilter;
     this.#counter = counter;

@@ -1,10 +1,12 @@
 import { POD_ACCRUAL } from '../balancer/failure-accrual.ts';
+import type { ConnectionLimits } from '../client/connector.ts';
 import type { ClientConfig, ServiceConfig } from '../policy-config.ts';
 import { ResponseClassifier } from './response-classifier.ts';
 import { DEFAULT_POLICY, type RoutePolicy } from './route-policy.ts';
 
 /** More destinations than this are looked up anew each time. */
 const MAX_REMEMBERED = 4_096;
+const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /** A destination as prefixes name it. */
 export interface PolicyTarget {
@@ -52,12 +54,30 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
     retryBackoff: service.retries?.backoff,
     classifier:
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
+    connections: connectionsOf(client, workers),
     failureAccrual: accrualOf(client.failureAccrual),
     balancer: {
       kind: client.loadBalancer?.kind ?? DEFAULT_POLICY.balancer.kind,
       maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
       decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
     },
+  };
+}
+
+/** Each thread gets its part of the connections, and one at least. */
+function connectionsOf(
+  { hostConnectionPool: pool, clientSession: session }: ClientConfig,
+  workers: number,
+): ConnectionLimits | undefined {
+  if (pool === undefined && session === undefined) return undefined;
+  const { minSize = 0, maxSize = NO_LIMIT, maxWaiters = NO_LIMIT, idleTimeMs: idleMs } = pool ?? {};
+  return {
+    minSize: Math.ceil(minSize / workers),
+    maxSize: Math.max(1, Math.floor(maxSize / workers)),
+    maxWaiters: Math.ceil(maxWaiters / workers),
+    idleMs,
+    sessionIdleMs: session?.idleTimeMs ?? NO_LIMIT,
+    lifeMs: session?.lifeTimeMs ?? NO_LIMIT,
   };
 }
 

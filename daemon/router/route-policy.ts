@@ -2,6 +2,7 @@ import { type BalancerConfig, DEFAULT_BALANCER } from '../balancer/balancer.ts';
 import { type FailureAccrualOptions, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
 import type { RetryBackoff } from '../balancer/retry-backoff.ts';
 import { RETRY_BUDGET, type RetryBudgetOptions } from '../balancer/retry-budget.ts';
+import type { ConnectionLimits } from '../client/connector.ts';
 import { ResponseClassifier } from './response-classifier.ts';
 
 /** What a router's `service` and `client` keys say of one destination. Times in ms, undefined: without limit. */
@@ -14,6 +15,8 @@ export interface RoutePolicy {
   /** Undefined: at once on another pod, and with a jittered exponential wait once all have been tried. */
   readonly retryBackoff: RetryBackoff | undefined;
   readonly classifier: ResponseClassifier;
+  /** Undefined: as many connections as there are requests at a time, each kept for as long as the pool keeps them. */
+  readonly connections: ConnectionLimits | undefined;
   readonly failureAccrual: FailureAccrualOptions;
   readonly balancer: BalancerConfig;
 }
@@ -25,6 +28,7 @@ export const DEFAULT_POLICY: RoutePolicy = {
   retryBudget: RETRY_BUDGET,
   retryBackoff: undefined,
   classifier: new ResponseClassifier('io.l5d.http.nonRetryable5XX'),
+  connections: undefined,
   failureAccrual: POD_ACCRUAL,
   balancer: DEFAULT_BALANCER,
 };

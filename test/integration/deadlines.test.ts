@@ -16,7 +16,7 @@ describe('deadlines across two daemons', () => {
   let handler: RequestListener = (_request, response) => response.end('ok');
 
   before(async () => {
-    mesh = await TestMesh.start(NODES, true);
+    mesh = await TestMesh.start(NODES, true, { outgoingKey: 'bindingTimeoutMs: 100' });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.68.1.10', node: 'node-1' });
     far = await mesh.pod({ namespace: 'shop', name: 'world', ip: '127.68.2.11', node: 'node-2' }, (request, response) =>
       handler(request, response),
@@ -89,6 +89,18 @@ describe('deadlines across two daemons', () => {
       assert.equal((await askWorld(lines)).status, 200, lines);
     }
   });
+
+  for (const [lines, status, code] of [
+    ['', 503, 'binding_timeout'],
+    ['l5d-timeout: 50ms\r\n', 504, 'deadline_exceeded'],
+    ['grpc-timeout: soon\r\n', 400, 'bad_request'],
+  ] as const) {
+    test(`a pod that is not known yet waits to be, but not beyond its time: ${code}`, async () => {
+      const head = `GET http://world.shop/ HTTP/1.1\r\nHost: world.shop\r\n${lines}`;
+      const answer = await askAt('node-1', 'outgoing', '127.68.1.99', head);
+      assert.deepEqual([answer.status, answer.fields['l5d-err']], [status, code]);
+    });
+  }
 
   test('what cannot be read is refused', async () => {
     const answer = await askWorld('grpc-timeout: soon\r\n');

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, mock, test } from 'node:test';
 import fc from 'fast-check';
 import { parseRequestHead } from '../../daemon/http/message-head.ts';
 import { ProxyError } from '../../daemon/http/proxy-error.ts';
-import { CallTime } from '../../daemon/router/call-time.ts';
+import { type Acquiring, CallTime } from '../../daemon/router/call-time.ts';
 import {
   askedDeadline,
   deadlineLines,
@@ -14,8 +14,10 @@ import {
 import { DEFAULT_POLICY } from '../../daemon/router/route-policy.ts';
 
 const NOW = 1_700_000_000_000;
-const POD = { peer: false, dropL5d: true, wallClock: () => NOW };
-const PEER = { peer: true, dropL5d: false, wallClock: () => NOW };
+/** 7 ms after the request's arrival. */
+const clocks = { now: () => 107, wallClock: () => NOW + 7 };
+const POD = { peer: false, dropL5d: true, clocks };
+const PEER = { peer: true, dropL5d: false, clocks };
 
 describe('deadlines', () => {
   test('grpc-timeout in each of its units, ms', () => {
@@ -53,7 +55,10 @@ describe('deadlines', () => {
   });
 
   test('the sooner of both counts; a daemon alone is believed', () => {
-    const request = (lines: string) => parseRequestHead(`GET / HTTP/1.1\r\nHost: a${lines}`);
+    const request = (lines: string) => ({
+      request: parseRequestHead(`GET / HTTP/1.1\r\nHost: a${lines}`),
+      startedAt: 100,
+    });
     const both = request('\r\ngrpc-timeout: 50m\r\nmesh-deadline-ms: 40');
     const by = (leftMs: number, fields: { byGrpc?: boolean; byL5d?: boolean } = {}) => ({
       leftMs,
@@ -111,6 +116,48 @@ describe('time of a call', () => {
       const time = new CallTime(policy, 1_000, left === undefined ? undefined : asked(left));
       assert.deepEqual([time.over(1_000 + until - 1), time.over(1_000 + until)], [false, true]);
       assert.equal(time.wholeError.code, code);
+    }
+  });
+
+  test('one timer, for whichever ends first; none for a connect that cannot take so long', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const firstOf = (attemptTimeoutMs: number | undefined, leftMs: number | undefined, acquiring: Acquiring) => {
+        const time = new CallTime(
+          { ...DEFAULT_POLICY, attemptTimeoutMs },
+          0,
+          leftMs === undefined ? undefined : asked(leftMs),
+        );
+        const heard: string[] = [];
+        const watcher = {
+          onTimeout: ({ code }: ProxyError) => heard.push(code),
+          onBindingTimeout: () => heard.push('binding'),
+        };
+        time.watchAttempt(watcher, { now: 1_000, startedAt: 900, bindingUntil: 11_000, acquiring });
+        mock.timers.tick(20_000);
+        return heard.join();
+      };
+      assert.deepEqual(
+        [
+          firstOf(undefined, undefined, 'nothing'),
+          firstOf(undefined, undefined, 'connecting'),
+          firstOf(undefined, undefined, 'place'),
+          firstOf(undefined, 9_000, 'place'),
+          firstOf(undefined, 12_000, 'place'),
+          firstOf(500, 9_000, 'place'),
+          firstOf(10_500, undefined, 'place'),
+          firstOf(10_500, undefined, 'nothing'),
+        ],
+        ['', '', 'binding', 'deadline_exceeded', 'binding', 'attempt_timeout', 'binding', 'attempt_timeout'],
+      );
+      const nearTheEnd = new CallTime(DEFAULT_POLICY, 0, undefined);
+      const told = Promise.withResolvers<void>();
+      const watcher = { onTimeout() {}, onBindingTimeout: told.resolve };
+      nearTheEnd.watchAttempt(watcher, { now: 8_000, startedAt: 8_000, bindingUntil: 10_000, acquiring: 'connecting' });
+      mock.timers.tick(2_000);
+      return told.promise;
+    } finally {
+      mock.timers.reset();
     }
   });
 

@@ -37,6 +37,21 @@ describe('policies of routes', () => {
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
+  test("linkerd's connections: each thread its part, and one at least", () => {
+    const config = parseDaemonConfig(
+      'f',
+      `routers: [{protocol: http, client: {clientSession: {lifeTimeMs: 9},
+        hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 7, maxWaiters: 0}}}]`,
+      TEST_ENVIRONMENT,
+    );
+    const [router] = config.routers;
+    assert.ok(router !== undefined);
+    const expected = { minSize: 1, maxWaiters: 0, idleMs: 7, sessionIdleMs: Number.POSITIVE_INFINITY, lifeMs: 9 };
+    assert.deepEqual(routePolicies(router)(WORLD).connections, { ...expected, maxSize: 5 });
+    assert.deepEqual(routePolicies(router, 2)(WORLD).connections, { ...expected, maxSize: 2 });
+    assert.deepEqual(routePolicies(router, 9)(WORLD).connections, { ...expected, maxSize: 1 });
+  });
+
   test('failure accrual can be turned off', () => {
     const { failureAccrual } = policyFor('client: {failureAccrual: {kind: none}}');
     assert.equal(failureAccrual.failures, Number.POSITIVE_INFINITY);
@@ -97,6 +112,16 @@ describe('policies of routes', () => {
       'service: {kind: io.l5d.static, configs: [{prefix: world}]}',
       'service.configs[0].prefix: give a path such as /svc/world; * stands for one segment',
     ],
+    [
+      'client: {hostConnectionPool: {minSize: 2, maxSize: 1}}',
+      'client.hostConnectionPool.maxSize: give at least minSize',
+    ],
+    ['client: {hostConnectionPool: {maxSize: 0}}', 'client.hostConnectionPool.maxSize: give a number, 1 or more'],
+    [
+      'client: {clientSession: {lifeTimeMs: 0}}',
+      'client.clientSession.lifeTimeMs: give a number of milliseconds, 1 or more',
+    ],
+    ['bindingTimeoutMs: 0', 'bindingTimeoutMs: give a number of milliseconds, 1 or more'],
     ['servers: [{maxConcurrentRequests: 0}]', 'servers[0].maxConcurrentRequests: give a number, 1 or more'],
   ] as const) {
     test(`${keys} is refused`, () => {
