@@ -62,6 +62,7 @@ const clientKeys = {
       error: 'give at least minSize',
     })
     .optional(),
+  requeueBudget: retryBudget.optional(),
   clientSession: z.strictObject({ idleTimeMs: timeout.optional(), lifeTimeMs: timeout.optional() }).optional(),
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z

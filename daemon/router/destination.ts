@@ -41,12 +41,14 @@ export class Destination implements Route {
   #nearFailed = false;
   #count = 0;
   readonly #budget: RetryBudget;
+  readonly #requeues: RetryBudget;
   readonly #balancer: Balancer<Hop>;
 
   constructor(options: DestinationOptions) {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
+    this.#requeues = new RetryBudget(options.policy.requeueBudget);
     this.#balancer = makeBalancer(options.policy.balancer);
     this.#options = options;
   }
@@ -76,11 +78,17 @@ export class Destination implements Route {
   };
 
   requested(): void {
-    this.#budget.deposit(this.#options.now());
+    const now = this.#options.now();
+    this.#budget.deposit(now);
+    this.#requeues.deposit(now);
   }
 
   withdrawRetry(): boolean {
     return this.#budget.withdraw(this.#options.now());
+  }
+
+  withdrawRequeue(): boolean {
+    return this.#requeues.withdraw(this.#options.now());
   }
 
   #refresh(): void {

@@ -64,6 +64,11 @@ class PickedPod implements Route {
     return false;
   }
 
+  /** On a fresh connection to the same pod, once. */
+  withdrawRequeue(): boolean {
+    return true;
+  }
+
   pick(): Hop {
     if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
     return this.#hop;

@@ -1,4 +1,5 @@
 import { POD_ACCRUAL } from '../balancer/failure-accrual.ts';
+import type { RetryBudgetOptions } from '../balancer/retry-budget.ts';
 import type { ConnectionLimits } from '../client/connector.ts';
 import type { ClientConfig, ServiceConfig } from '../policy-config.ts';
 import { ResponseClassifier } from './response-classifier.ts';
@@ -41,16 +42,12 @@ export function routePolicies(
 }
 
 function policyOf(service: ServiceConfig, client: ClientConfig, workers: number): RoutePolicy {
-  const { retryBudget, classifier } = DEFAULT_POLICY;
-  const budget = service.retries?.budget;
+  const { classifier } = DEFAULT_POLICY;
   return {
     totalTimeoutMs: service.totalTimeoutMs,
     attemptTimeoutMs: client.requestAttemptTimeoutMs,
-    retryBudget: {
-      ttlSecs: budget?.ttlSecs ?? retryBudget.ttlSecs,
-      minRetriesPerSec: (budget?.minRetriesPerSec ?? retryBudget.minRetriesPerSec) / workers,
-      percentCanRetry: budget?.percentCanRetry ?? retryBudget.percentCanRetry,
-    },
+    retryBudget: budgetOf(service.retries?.budget, DEFAULT_POLICY.retryBudget, workers),
+    requeueBudget: budgetOf(client.requeueBudget, DEFAULT_POLICY.requeueBudget, workers),
     retryBackoff: service.retries?.backoff,
     classifier:
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
@@ -61,6 +58,18 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
       maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,
       decayTimeMs: client.loadBalancer?.decayTimeMs ?? DEFAULT_POLICY.balancer.decayTimeMs,
     },
+  };
+}
+
+function budgetOf(
+  config: ClientConfig['requeueBudget'],
+  standard: RetryBudgetOptions,
+  workers: number,
+): RetryBudgetOptions {
+  return {
+    ttlSecs: config?.ttlSecs ?? standard.ttlSecs,
+    minRetriesPerSec: (config?.minRetriesPerSec ?? standard.minRetriesPerSec) / workers,
+    percentCanRetry: config?.percentCanRetry ?? standard.percentCanRetry,
   };
 }
 

@@ -12,6 +12,8 @@ export interface RoutePolicy {
   /** From the beginning of one attempt to its answer's head (linkerd's `requestAttemptTimeoutMs`). */
   readonly attemptTimeoutMs: number | undefined;
   readonly retryBudget: RetryBudgetOptions;
+  /** Of attempts that follow one that no application saw. */
+  readonly requeueBudget: RetryBudgetOptions;
   /** Undefined: at once on another pod, and with a jittered exponential wait once all have been tried. */
   readonly retryBackoff: RetryBackoff | undefined;
   readonly classifier: ResponseClassifier;
@@ -21,11 +23,18 @@ export interface RoutePolicy {
   readonly balancer: BalancerConfig;
 }
 
+/**
+ * linkerd's fifth would fail requests while half of a Service's pods are gone and not yet known to be: each then takes one more
+ * attempt on average. With all of them gone, connections are twice the requests and ten a second, not MAX_ATTEMPTS times.
+ */
+export const REQUEUE_BUDGET: RetryBudgetOptions = { ttlSecs: 10, minRetriesPerSec: 10, percentCanRetry: 1 };
+
 /** Where the config says nothing. */
 export const DEFAULT_POLICY: RoutePolicy = {
   totalTimeoutMs: undefined,
   attemptTimeoutMs: undefined,
   retryBudget: RETRY_BUDGET,
+  requeueBudget: REQUEUE_BUDGET,
   retryBackoff: undefined,
   classifier: new ResponseClassifier('io.l5d.http.nonRetryable5XX'),
   connections: undefined,

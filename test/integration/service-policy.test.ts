@@ -220,6 +220,54 @@ describe('failures that are answered', () => {
   });
 });
 
+describe('what no application saw', () => {
+  const refusing = async () => {
+    const server = await RawServer.start(() => {});
+    await server.stop();
+    return `127.0.0.1 ${server.port}`;
+  };
+  const retries = async (mesh: DiscoDaemon) =>
+    metricValue(await mesh.daemon.metrics(), 'retry_total', { reason: 'connect_failed' });
+
+  test('is sent again up to five times, within a budget of its own', async () => {
+    const apps = [await refusing(), await refusing(), await refusing(), await refusing(), await refusing()];
+    const free = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}}` });
+    assert.equal((await ask(free.port, GET)).fields['l5d-err'], 'connect_failed');
+    assert.equal(await retries(free), 4);
+    const budget = 'requeueBudget: {minRetriesPerSec: 0, percentCanRetry: 0.5}';
+    const bound = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}, ${budget}}` });
+    for (let i = 0; i < 10; i += 1) assert.equal((await ask(bound.port, POST, 'body')).status, 502);
+    assert.equal(await retries(bound), 5);
+  });
+
+  test('by default an outage costs less than two connections a request, once the reserve is spent', async () => {
+    const apps = [await refusing(), await refusing(), await refusing(), await refusing(), await refusing()];
+    const mesh = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}}`, now: () => 1_000_000 });
+    for (let i = 0; i < 60; i += 1) await ask(mesh.port, GET);
+    assert.equal(await retries(mesh), 100 + 60);
+  });
+
+  test('an idle connection that was closed meanwhile is replaced within it, too', async () => {
+    const app = await RawServer.start((socket) => {
+      let requests = 0;
+      socket.on('data', () => {
+        requests += 1;
+        if (requests === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        else socket.resetAndDestroy();
+      });
+    });
+    try {
+      const budget = 'requeueBudget: {minRetriesPerSec: 0, percentCanRetry: 0.25}';
+      const mesh = await daemonFor({ web: [`127.0.0.1 ${app.port}`] }, { routerKeys: `client: {${budget}}` });
+      const seen = [];
+      for (let i = 0; i < 6; i += 1) seen.push((await ask(mesh.port, GET)).status);
+      assert.deepEqual(seen, [200, 502, 200, 200, 502, 200]);
+    } finally {
+      await app.stop();
+    }
+  });
+});
+
 test('failures in a row put a pod out, as many as the config says', async () => {
   let asked = 0;
   const bad = await application((_request, response) => {

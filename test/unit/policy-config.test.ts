@@ -37,6 +37,12 @@ describe('policies of routes', () => {
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
+  test('the requeue budget has defaults of its own', () => {
+    const { requeueBudget, retryBudget } = policyFor('client: {requeueBudget: {ttlSecs: 3}}');
+    assert.deepEqual(requeueBudget, { ttlSecs: 3, minRetriesPerSec: 10, percentCanRetry: 1 });
+    assert.deepEqual(retryBudget, DEFAULT_POLICY.retryBudget);
+  });
+
   test("linkerd's connections: each thread its part, and one at least", () => {
     const config = parseDaemonConfig(
       'f',
