@@ -90,7 +90,7 @@ const clientKeys = {
 
 const prefix = z
   .string({ error: 'required: a path such as /svc/world' })
-  .refine((text) => /^(?:\/[^/\s]+)+$/.test(text), 'give a path such as /svc/world; * stands for one segment');
+  .refine((text) => /^\/(?:[^/\s]+(?:\/|$))*$/.test(text), 'give a path such as /svc/world; * stands for one segment');
 
 const KINDS = ['io.l5d.global', 'io.l5d.static'] as const;
 

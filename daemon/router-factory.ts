@@ -22,7 +22,8 @@ import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
-import { routePolicies } from './router/route-policies.ts';
+import { type PolicyTarget, routePolicies } from './router/route-policies.ts';
+import type { RoutePolicy } from './router/route-policy.ts';
 import type { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
 export interface RouterFactoryOptions {
@@ -79,10 +80,10 @@ export class RouterFactory {
   }
 
   #outgoing(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
-    const { config, environment, workers, state, now, random } = this.#options;
+    const { config, environment, state, now, random } = this.#options;
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
     const hops = this.#hops(router, server);
-    const policyOf = routePolicies(router, workers);
+    const policyOf = this.#policies(router);
     return new OutgoingRouter({
       callers: new Callers({
         access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
@@ -105,7 +106,7 @@ export class RouterFactory {
           transform: 'viaParent' in binding ? UNCHANGED : transform,
           makeHop: (routed) =>
             'viaParent' in binding
-              ? hops.toOutside(routed.endpoint, binding, policyOf(binding), binding.viaParent)
+              ? hops.toOutside(routed.endpoint, binding.outside?.host ?? '', policyOf(binding), binding.viaParent)
               : hops.make(routed, binding, policyOf(binding), viaDaemons),
           allDropped: (count) =>
             new ProxyError(
@@ -125,10 +126,10 @@ export class RouterFactory {
   }
 
   #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
-    const { environment, workers, state, now, random } = this.#options;
+    const { environment, state, now, random } = this.#options;
     const { nodeName } = environment;
     const hops = this.#hops(router, server);
-    const policyOf = routePolicies(router, workers);
+    const policyOf = this.#policies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
@@ -157,6 +158,11 @@ export class RouterFactory {
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
+  }
+
+  #policies(router: RouterConfig): (of: PolicyTarget) => RoutePolicy {
+    const { config, workers } = this.#options;
+    return routePolicies(router, { workers, clusterDomain: config.kubernetes?.clusterDomain });
   }
 
   get #readsCluster(): boolean {

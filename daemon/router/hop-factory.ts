@@ -53,7 +53,8 @@ export class HopFactory {
   }
 
   /** To an address outside the cluster, or to the parent proxy. */
-  toOutside(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy, parentProxy: boolean): Hop {
+  toOutside(endpoint: Endpoint, host: string, policy: HopPolicy, parentProxy: boolean): Hop {
+    const of = { namespace: '', service: host };
     return new DirectHop(this.#wiring(endpoint, of, policy), parentProxy, undefined);
   }
 

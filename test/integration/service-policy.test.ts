@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, describe, test } from 'node:test';
-import { type DiscoDaemon, type DiscoDaemonOptions, metricValue, runDiscoDaemon } from '../support/daemon.ts';
+import {
+  type DiscoDaemon,
+  type DiscoDaemonOptions,
+  metricValue,
+  runDaemon,
+  runDiscoDaemon,
+} from '../support/daemon.ts';
 import { ask, RawServer } from '../support/raw-http.ts';
 
 const servers: Server[] = [];
@@ -218,6 +224,26 @@ describe('failures that are answered', () => {
     assert.equal(metricValue(text, 'response_total', { status_class: '5xx', classification: 'success' }), 1);
     assert.equal(metricValue(text, 'response_total', { classification: 'failure' }), 0);
   });
+});
+
+test('what is said of a name outside counts for it alone', async () => {
+  const apps = [
+    await application(silent),
+    await application((_request, response) => setTimeout(() => response.end('ok'), 50)),
+  ];
+  const [named, other] = apps.map((line) => line.replace(' ', ':'));
+  const daemon = await runDaemon(`admin: {port: 0}
+namers: []
+egress: {default: deny, allow: [127.0.0.0/8]}
+routers: [{protocol: http, label: outgoing, servers: [{port: 0}],
+  service: {kind: io.l5d.static, configs: [{prefix: '/svc/${named}', totalTimeoutMs: 30}]}}]`);
+  try {
+    const get = (authority = '') => ask(daemon.port('outgoing'), `GET http://${authority}/ HTTP/1.1\r\nHost: x`);
+    assert.equal((await get(named)).fields['l5d-err'], 'total_timeout');
+    assert.equal((await get(other)).body, 'ok');
+  } finally {
+    await daemon.stop();
+  }
 });
 
 describe('what no application saw', () => {
