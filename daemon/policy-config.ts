@@ -50,6 +50,7 @@ const count = (least: number) =>
   z.int({ error: `give a number, ${least} or more` }).min(least, `give a number, ${least} or more`);
 
 const clientKeys = {
+  failFast: z.boolean({ error: 'give true or false' }).optional(),
   hostConnectionPool: z
     .strictObject({
       minSize: count(0).optional(),

@@ -1,10 +1,11 @@
 import { EndpointLoad } from '../balancer/endpoint-load.ts';
-import { FailureAccrual, GATEWAY_ACCRUAL } from '../balancer/failure-accrual.ts';
+import { FailureAccrual, GATEWAY_ACCRUAL, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { PodState } from './balanced-hop.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
@@ -27,7 +28,7 @@ interface ServiceOfHop {
 }
 
 /** What the router's config says of endpoints of that Service. */
-type HopPolicy = Pick<RoutePolicy, 'failureAccrual' | 'balancer' | 'connections'>;
+type HopPolicy = Pick<RoutePolicy, 'failureAccrual' | 'failFast' | 'balancer' | 'connections'>;
 
 /** Makes the hop that a routed endpoint's path asks for. */
 export class HopFactory {
@@ -45,7 +46,7 @@ export class HopFactory {
     if (path.kind === 'gateway') {
       const gateway = this.#gateway(path);
       const address = this.#limited(gateway.address, of, policy);
-      return new GatewayHop({ ...gateway, address }, endpoint, of, { pool: peerPool, load: this.#load(policy) });
+      return new GatewayHop({ ...gateway, address }, endpoint, of, { pool: peerPool, ...this.#podState(policy) });
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
@@ -65,7 +66,7 @@ export class HopFactory {
 
   #wiring(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): PodHopWiring {
     const { podPool, answerFilter } = this.#options;
-    return { address: this.#limited(endpoint, of, policy), pool: podPool, load: this.#load(policy), answerFilter };
+    return { address: this.#limited(endpoint, of, policy), pool: podPool, answerFilter, ...this.#podState(policy) };
   }
 
   /** linkerd's clients have connections of their own, one set a router, Service and server. */
@@ -80,8 +81,12 @@ export class HopFactory {
     };
   }
 
-  #load({ failureAccrual, balancer }: HopPolicy): EndpointLoad {
-    return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs: balancer.decayTimeMs });
+  #podState({ failureAccrual, failFast, balancer }: HopPolicy): PodState {
+    const { random } = this.#options;
+    return {
+      load: new EndpointLoad(random, { failureAccrual, decayTimeMs: balancer.decayTimeMs }),
+      reach: failFast ? new FailureAccrual({ ...POD_ACCRUAL, failures: 1 }, random) : undefined,
+    };
   }
 
   #gateway({ ip, port, nodeName: node }: Extract<Path, { kind: 'gateway' }>): GatewayState {

@@ -61,6 +61,7 @@ function policyOf(service: ServiceConfig, client: ClientConfig, workers: number)
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
     connections: connectionsOf(client, workers),
     failureAccrual: accrualOf(client.failureAccrual),
+    failFast: client.failFast ?? DEFAULT_POLICY.failFast,
     balancer: {
       kind: client.loadBalancer?.kind ?? DEFAULT_POLICY.balancer.kind,
       maxEffort: client.loadBalancer?.maxEffort ?? DEFAULT_POLICY.balancer.maxEffort,

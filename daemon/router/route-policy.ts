@@ -20,6 +20,8 @@ export interface RoutePolicy {
   /** Undefined: as many connections as there are requests at a time, each kept for as long as the pool keeps them. */
   readonly connections: ConnectionLimits | undefined;
   readonly failureAccrual: FailureAccrualOptions;
+  /** What cannot be connected to is out at once. */
+  readonly failFast: boolean;
   readonly balancer: BalancerConfig;
 }
 
@@ -39,5 +41,6 @@ export const DEFAULT_POLICY: RoutePolicy = {
   classifier: new ResponseClassifier('io.l5d.http.nonRetryable5XX'),
   connections: undefined,
   failureAccrual: POD_ACCRUAL,
+  failFast: false,
   balancer: DEFAULT_BALANCER,
 };

@@ -266,6 +266,16 @@ describe('what no application saw', () => {
     assert.equal(await retries(bound), 5);
   });
 
+  test('failFast puts out at once what cannot be connected to, and nothing that answers', async () => {
+    const failing = await application((request, response) => {
+      request.resume().on('end', () => response.writeHead(500).end());
+    });
+    const keys = 'client: {loadBalancer: {kind: roundRobin}, failFast: true}';
+    const mesh = await daemonFor({ web: [await refusing(), failing] }, { routerKeys: keys, now: () => 1_000_000 });
+    for (let i = 0; i < 5; i += 1) assert.equal((await ask(mesh.port, POST, 'body')).status, 500);
+    assert.equal(await retries(mesh), 1);
+  });
+
   test('by default an outage costs less than two connections a request, once the reserve is spent', async () => {
     const apps = [await refusing(), await refusing(), await refusing(), await refusing(), await refusing()];
     const mesh = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}}`, now: () => 1_000_000 });
