@@ -2,7 +2,6 @@ import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
 import { addressText } from '../client/connector.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
 import type { PoolWaiter } from '../client/http1-pool.ts';
-import { RawConnection } from '../client/raw-connection.ts';
 import type {
   BodySink,
   Exchange,
@@ -16,6 +15,7 @@ import { isGrpc } from '../http/grpc-error.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import { bindingError, connectionTo, crowdedError } from './acquiring.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { type Acquiring, CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
@@ -286,7 +286,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#hop = hop;
     this.#attemptStartedAt = now;
     hop.begin();
-    const connection = this.#connectionFor(hop, again !== undefined);
+    const connection = connectionTo(hop, this.#exchange.request.method, again !== undefined, this);
     if (typeof connection !== 'string') {
       this.#send(connection, hop, now);
       if (this.#attempts.count > 1) this.#replay(connection);
@@ -296,13 +296,6 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     } else {
       this.#turnedAway(hop);
     }
-  }
-
-  #connectionFor(hop: Hop, fresh: boolean): UpstreamConnection | 'waits' | 'full' {
-    const { address, pool } = hop;
-    if (this.#exchange.request.method === 'CONNECT' && !hop.proxy) return new RawConnection(address);
-    if (fresh) return pool.open(address);
-    return address.limited === undefined ? pool.take(address) : pool.takeOrWait(address, this);
   }
 
   #send(connection: UpstreamConnection, hop: Hop, now: number): void {
@@ -334,13 +327,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#replay(connection);
   }
 
-  /** So many wait for one of the hop's connections already. */
-  #turnedAway({ address }: Hop): void {
-    const limits = address.limited?.limits;
-    const error = new ProxyError(
-      'overloaded',
-      `all ${limits?.maxSize} connections to ${addressText(address)} are in use, and ${limits?.maxWaiters} requests wait for one`,
-    );
+  #turnedAway(hop: Hop): void {
+    const error = crowdedError(hop);
     this.#endAttempt(0);
     const next = this.#attempts.after({ cause: error.code, untouched: true, error }, this.#body.replayable);
     if (next === undefined) this.#fail(error);
@@ -352,14 +340,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#watchAttempt(this.#rules.now(), 'nothing');
       return;
     }
-    const { address } = this.#hop as Hop;
-    const { bindingTimeoutMs } = this.#rules;
-    const what = this.#waiting ? 'none of the connections to' : 'no connection to';
-    const why = this.#waiting ? 'was free' : 'stood';
+    const error = bindingError(this.#hop as Hop, this.#waiting, this.#rules.bindingTimeoutMs);
     this.#abortAttempt(0);
-    this.#fail(
-      new ProxyError('binding_timeout', `${what} ${addressText(address)} ${why} within ${bindingTimeoutMs} ms`),
-    );
+    this.#fail(error);
   }
 
   #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {

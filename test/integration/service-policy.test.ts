@@ -188,6 +188,28 @@ describe('failures that are answered', () => {
     assert.equal((await ask(late.port, GET)).fields['l5d-err'], 'total_timeout');
   });
 
+  test('a caller that leaves during the wait ends it', async () => {
+    const failed = Promise.withResolvers<void>();
+    let asked = 0;
+    const app = await application((_request, response) => {
+      asked += 1;
+      response.writeHead(500).end(() => failed.resolve());
+    });
+    const mesh = await daemonFor(
+      { web: [app] },
+      retrying('retryableRead5XX', ', retries: {backoff: {kind: constant, ms: 3600000}}'),
+    );
+    const inFlight = async () => metricValue(await mesh.daemon.metrics(), 'requests_in_flight', { router: 'outgoing' });
+    const caller = connect(mesh.port, '127.0.0.1');
+    caller.write(`${GET}\r\n\r\n`);
+    await failed.promise;
+    while (metricValue(await mesh.daemon.metrics(), 'retry_total') === 0);
+    assert.equal(await inFlight(), 1);
+    caller.resetAndDestroy();
+    while ((await inFlight()) > 0);
+    assert.equal(asked, 1);
+  });
+
   test('a failure whose body does not end is given up, not waited for', async () => {
     const endless = await application((_request, response) => {
       response.writeHead(500);
