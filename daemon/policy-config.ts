@@ -21,7 +21,7 @@ const timeout = z
 const backoff = z.discriminatedUnion(
   'kind',
   [
-    z.strictObject({ kind: z.literal('constant'), ms: milliseconds }),
+    z.strictObject({ kind: z.literal('constant'), ms: milliseconds.default(0) }),
     z
       .strictObject({ kind: z.literal('jittered'), minMs: milliseconds, maxMs: milliseconds })
       .refine(({ minMs, maxMs }) => minMs <= maxMs, { path: ['maxMs'], error: 'give at least minMs' }),

@@ -38,6 +38,11 @@ describe('policies of routes', () => {
     assert.deepEqual([policy.classifier.mayRetry('GET'), policy.classifier.mayRetry('PUT')], [true, false]);
   });
 
+  test('a constant backoff is 0 ms where it is not said, as in linkerd', () => {
+    const { retryBackoff } = policyFor('service: {retries: {backoff: {kind: constant}}}');
+    assert.deepEqual(retryBackoff, { kind: 'constant', ms: 0 });
+  });
+
   test('the requeue budget has defaults of its own', () => {
     const { requeueBudget, retryBudget } = policyFor('client: {requeueBudget: {ttlSecs: 3}}');
     assert.deepEqual(requeueBudget, { ttlSecs: 3, minRetriesPerSec: 10, percentCanRetry: 1 });
