@@ -77,7 +77,7 @@ describe("the mesh's own errors to gRPC callers", () => {
 });
 
 test('by way of a daemon: what it says stays as it is, and the caller gets it as gRPC', async () => {
-  const paths = await MeshPaths.start('127.71');
+  const paths = await MeshPaths.start('127.94');
   try {
     paths.play((socket: Socket) => socket.once('data', () => socket.destroy()));
     const seen: Record<string, unknown> = {};
