@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { type DiscoDaemon, type DiscoDaemonOptions, metricValue, runDiscoDaemon } from '../support/daemon.ts';
+import { TestMesh } from '../support/mesh.ts';
 import { ask, RawServer } from '../support/raw-http.ts';
 
 const GET = 'GET http://web/ HTTP/1.1\r\nHost: web';
@@ -279,4 +281,44 @@ describe('how long connections are kept', () => {
     app.answer(1);
     assert.equal((await next).body, 'ok');
   });
+});
+
+test('a daemon has so many connections to another for a Service, over TLS too', async () => {
+  const nodes = { 'node-1': '127.95.1.1', 'node-2': '127.95.2.1' };
+  const mesh = await TestMesh.start(nodes, true, {
+    tls: 'required',
+    outgoingKey: 'client: {hostConnectionPool: {maxSize: 1}}',
+  });
+  try {
+    const waiting: ServerResponse[] = [];
+    const arrivals = new EventEmitter().setMaxListeners(0);
+    const place = { namespace: 'shop', node: 'node-2', name: 'world', ip: '127.95.2.10' };
+    const far = await mesh.pod(place, (_request, response) => {
+      waiting.push(response);
+      arrivals.emit('request');
+    });
+    const caller = await mesh.pod({ ...place, node: 'node-1', name: 'hello', ip: '127.95.1.10' });
+    await mesh.service('shop', 'world', [{ name: 'http', port: 80 }]);
+    await mesh.endpoints('shop', 'world', [far]);
+    const target = { host: nodes['node-1'], port: mesh.daemon('node-1').port('outgoing'), localAddress: caller.ip };
+    const get = (path: string) => ask(target, `GET http://world${path} HTTP/1.1\r\nHost: world`);
+    const metric = async (name: string, labels: Record<string, string>) =>
+      metricValue(await mesh.daemon('node-1').metrics(), name, labels);
+    while ((await Promise.race([get('/'), once(arrivals, 'request').then(() => undefined)])) !== undefined);
+    const requests = () => metric('request_total', { router: 'outgoing', dst_service: 'world' });
+    const before = await requests();
+    const answers = [get('/2'), get('/3')];
+    while ((await requests()) < before + 2);
+    assert.equal(waiting.length, 1);
+    assert.equal(await metric('open_connections', { side: 'peer' }), 1);
+    for (let i = 0; i < 3; i += 1) {
+      while (waiting.length <= i) await once(arrivals, 'request');
+      assert.equal(waiting.length, i + 1);
+      waiting[i]?.end('ok');
+    }
+    for (const answer of answers) assert.equal((await answer).body, 'ok');
+    assert.equal(await metric('open_connections', { side: 'peer' }), 1);
+  } finally {
+    await mesh.stop();
+  }
 });
