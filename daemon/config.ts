@@ -20,6 +20,7 @@ const OUTGOING_PORT = 4140;
 const INCOMING_PORT = 4141;
 const ADMIN_PORT = 9990;
 const LOOPBACK = '127.0.0.1'; // linkerd's own default for every `ip`
+const BINDING_TIMEOUT_MS = 10_000; // linkerd's default
 const SHUTDOWN_GRACE_MS = 10_000; // linkerd's default
 
 const required = (what: string) => z.string({ error: `required: ${what}` }).min(1, `required: ${what}`);
@@ -70,6 +71,10 @@ const TLS_MODES = ['off', 'permissive', 'required'] as const;
 const router = z.strictObject({
   protocol: z.literal('http', { error: 'only "http" is spoken' }),
   label: z.string().min(1).default('http'),
+  bindingTimeoutMs: z
+    .int({ error: 'give a number of milliseconds, 1 or more' })
+    .min(1, 'give a number of milliseconds, 1 or more')
+    .default(BINDING_TIMEOUT_MS),
   interpreter: z
     .strictObject({
       kind: z.literal('default', { error: 'only "default" is known' }).default('default'),
@@ -165,6 +170,8 @@ export interface RouterConfig {
   readonly client: readonly ClientConfig[];
   /** Of an outgoing router: its connections to peers; of an incoming one: those that it accepts. */
   readonly tls: TlsMode;
+  /** For a name to be resolved, and a connection to be had, ms. */
+  readonly bindingTimeoutMs: number;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -229,6 +236,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       service: serviceConfigs(r.service),
       client: clientConfigs(r.client),
       tls: r.tls,
+      bindingTimeoutMs: r.bindingTimeoutMs,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),

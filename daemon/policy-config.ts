@@ -21,7 +21,7 @@ const timeout = z
 const backoff = z.discriminatedUnion(
   'kind',
   [
-    z.strictObject({ kind: z.literal('constant'), ms: milliseconds }),
+    z.strictObject({ kind: z.literal('constant'), ms: milliseconds.default(0) }),
     z
       .strictObject({ kind: z.literal('jittered'), minMs: milliseconds, maxMs: milliseconds })
       .refine(({ minMs, maxMs }) => minMs <= maxMs, { path: ['maxMs'], error: 'give at least minMs' }),
@@ -67,7 +67,25 @@ const ofAllBalancers = {
   slowStartMs: milliseconds.optional(),
 };
 
+const count = (least: number) =>
+  z.int({ error: `give a number, ${least} or more` }).min(least, `give a number, ${least} or more`);
+
 const clientKeys = {
+  failFast: z.boolean({ error: 'give true or false' }).optional(),
+  hostConnectionPool: z
+    .strictObject({
+      minSize: count(0).optional(),
+      maxSize: count(1).optional(),
+      idleTimeMs: timeout.optional(),
+      maxWaiters: count(0).optional(),
+    })
+    .refine(({ minSize = 0, maxSize = Number.POSITIVE_INFINITY }) => minSize <= maxSize, {
+      path: ['maxSize'],
+      error: 'give at least minSize',
+    })
+    .optional(),
+  requeueBudget: retryBudget.optional(),
+  clientSession: z.strictObject({ idleTimeMs: timeout.optional(), lifeTimeMs: timeout.optional() }).optional(),
   requestAttemptTimeoutMs: timeout.optional(),
   failureAccrual: z
     .discriminatedUnion(
@@ -125,7 +143,7 @@ const clientKeys = {
 
 const prefix = z
   .string({ error: 'required: a path such as /svc/world' })
-  .refine((text) => /^(?:\/[^/\s]+)+$/.test(text), 'give a path such as /svc/world; * stands for one segment');
+  .refine((text) => /^\/(?:[^/\s]+(?:\/|$))*$/.test(text), 'give a path such as /svc/world; * stands for one segment');
 
 const KINDS = ['io.l5d.global', 'io.l5d.static'] as const;
 

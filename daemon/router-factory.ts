@@ -22,7 +22,8 @@ import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
-import { routePolicies } from './router/route-policies.ts';
+import { type PolicyTarget, routePolicies } from './router/route-policies.ts';
+import type { RoutePolicy } from './router/route-policy.ts';
 import type { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
 export interface RouterFactoryOptions {
@@ -39,6 +40,8 @@ export interface RouterFactoryOptions {
   readonly metrics: DaemonMetrics;
   /** Monotonic, ms. */
   readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -77,10 +80,10 @@ export class RouterFactory {
   }
 
   #outgoing(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
-    const { config, environment, workers, state, now, random } = this.#options;
+    const { config, environment, state, now, random } = this.#options;
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
     const hops = this.#hops(router, server);
-    const policyOf = routePolicies(router, workers);
+    const policyOf = this.#policies(router);
     return new OutgoingRouter({
       callers: new Callers({
         access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
@@ -103,7 +106,7 @@ export class RouterFactory {
           transform: 'viaParent' in binding ? UNCHANGED : transform,
           makeHop: (routed) =>
             'viaParent' in binding
-              ? hops.toOutside(routed.endpoint, policyOf(binding), binding.viaParent)
+              ? hops.toOutside(routed.endpoint, binding.outside?.host ?? '', policyOf(binding), binding.viaParent)
               : hops.make(routed, binding, policyOf(binding), viaDaemons),
           allDropped: (count) =>
             new ProxyError(
@@ -117,16 +120,16 @@ export class RouterFactory {
       synced: () => !this.#readsCluster || state.synced,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
-      rules: this.#rules(true),
+      rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
   }
 
   #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
-    const { environment, workers, state, now, random } = this.#options;
+    const { environment, state, now, random } = this.#options;
     const { nodeName } = environment;
     const hops = this.#hops(router, server);
-    const policyOf = routePolicies(router, workers);
+    const policyOf = this.#policies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
@@ -152,9 +155,14 @@ export class RouterFactory {
       policyOf,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
-      rules: this.#rules(false),
+      rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
+  }
+
+  #policies(router: RouterConfig): (of: PolicyTarget) => RoutePolicy {
+    const { config, workers } = this.#options;
+    return routePolicies(router, { workers, clusterDomain: config.kubernetes?.clusterDomain });
   }
 
   get #readsCluster(): boolean {
@@ -163,6 +171,7 @@ export class RouterFactory {
 
   #hops(router: RouterConfig, server: ServerConfig): HopFactory {
     return new HopFactory({
+      label: router.label,
       podPool: this.#options.podPool,
       peerPool: this.#options.peers.pool(router.tls),
       metrics: this.#options.metrics,
@@ -176,9 +185,16 @@ export class RouterFactory {
     return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
   }
 
-  #rules(retriesElsewhere: boolean): ForwardingRules {
-    const { now, random } = this.#options;
-    return { answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`, retriesElsewhere, now, random };
+  #rules(router: RouterConfig): ForwardingRules {
+    const { now, wallClock, random } = this.#options;
+    return {
+      answerLines: `Via: 1.1 ${this.#pseudonym}\r\n`,
+      retriesElsewhere: router.role === 'outgoing',
+      bindingTimeoutMs: router.bindingTimeoutMs,
+      now,
+      wallClock,
+      random,
+    };
   }
 
   /** Whether an address is this host's own, or that of another node's daemon. */

@@ -5,11 +5,31 @@ import { PatientSocket } from './patient-socket.ts';
 /** linkerd2's connect timeout of the outbound side: a node that is down does not refuse, it says nothing. */
 const CONNECT_TIMEOUT_MS = 1_000;
 
+/**
+ * linkerd's `hostConnectionPool` and `clientSession`: of the connections to one server. Times in ms; Infinity: without limit.
+ */
+export interface ConnectionLimits {
+  /** Idle ones are kept up to this number, whatever `idleMs` says. */
+  readonly minSize: number;
+  /** No more are open at a time: further requests wait for one. */
+  readonly maxSize: number;
+  /** No more requests wait. */
+  readonly maxWaiters: number;
+  /** Undefined: as the pool has it. */
+  readonly idleMs: number | undefined;
+  /** The same, of all connections. */
+  readonly sessionIdleMs: number;
+  /** From its opening on, after which a connection serves no further request. */
+  readonly lifeMs: number;
+}
+
 export interface ServerAddress {
   readonly ip: string;
   readonly port: number;
   /** The node whose daemon it must be; undefined where it is no daemon. */
   readonly node?: string | undefined;
+  /** Its connections are limited, and are kept and counted apart from those of other groups. */
+  readonly limited?: { readonly group: string; readonly limits: ConnectionLimits } | undefined;
 }
 
 /** What whoever asks for a connection hears of it. */

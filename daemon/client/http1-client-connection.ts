@@ -27,6 +27,8 @@ export interface ConnectionOwner {
 
 /** What forwarding needs of the connection that it sends a request on. */
 export interface UpstreamConnection {
+  /** It does not stand yet. */
+  readonly pending: boolean;
   send(method: string, headText: string, framing: Framing, sink: ResponseSink): void;
   /** `piece`: text is latin1, and kept back until `flush` or `end`. */
   write(piece: BodyPiece): boolean;
@@ -41,6 +43,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly address: ServerAddress;
   /** When it last became idle, ms of the owner's clock. */
   idleSince = 0;
+  /** ms of the owner's clock; 0 where the owner has no use for it. */
+  openedAt = 0;
   /** How long the server said it keeps an idle connection, ms; undefined where it did not say. */
   serverIdleMs: number | undefined;
   readonly #connector: Connector;
@@ -90,6 +94,10 @@ export class Http1ClientConnection implements UpstreamConnection {
       this.#failure = error;
     });
     socket.on('close', () => this.#onClose());
+  }
+
+  get pending(): boolean {
+    return !this.#connected;
   }
 
   /** Whether a request may be sent on it now. */

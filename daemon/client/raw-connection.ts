@@ -31,6 +31,10 @@ export class RawConnection implements UpstreamConnection {
     this.#address = address;
   }
 
+  get pending(): boolean {
+    return this.#sink !== undefined;
+  }
+
   send(_method: string, _headText: string, _framing: unknown, sink: ResponseSink): void {
     this.#sink = sink;
     const onReady = () => {

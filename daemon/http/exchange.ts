@@ -91,7 +91,10 @@ export interface Exchange {
   flush(): void;
   /** Ends an answer that cannot be completed, so that it can never look complete. */
   abort(): void;
-  /** Answers with an error of the mesh's own (DESIGN §5.7). Only before `respond`. */
+  /**
+   * Answers with an error of the mesh's own (DESIGN §5.7). Only before `respond`. `extraFieldLines` are for another daemon; without
+   * them it goes to an application, and to a gRPC call as gRPC has it.
+   */
   fail(error: ProxyError, extraFieldLines?: string): void;
 }
 

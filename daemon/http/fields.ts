@@ -28,6 +28,9 @@ export const FieldClass = {
   maxForwards: 15,
   /** A time that is left: sent anew by each hop. */
   grpcTimeout: 16,
+  /** The same, as linkerd has it: `l5d-timeout`, which is relative, and `l5d-ctx-deadline`, which is not and travels as context. */
+  l5dTimeout: 17,
+  l5dDeadline: 18,
 } as const;
 export type FieldClass = (typeof FieldClass)[keyof typeof FieldClass];
 
@@ -48,6 +51,8 @@ const KNOWN_FIELDS = new Map<string, FieldClass>([
   ['via', FieldClass.via],
   ['max-forwards', FieldClass.maxForwards],
   ['grpc-timeout', FieldClass.grpcTimeout],
+  ['l5d-timeout', FieldClass.l5dTimeout],
+  ['l5d-ctx-deadline', FieldClass.l5dDeadline],
   ['authorization', FieldClass.protected],
   ['cookie', FieldClass.protected],
   ['set-cookie', FieldClass.protected],
@@ -173,6 +178,7 @@ export class FieldTable implements HeadFields {
         case FieldClass.maxForwards:
           break;
         case FieldClass.l5d:
+        case FieldClass.l5dDeadline:
           if (filter.dropL5d) continue;
           break;
         default:

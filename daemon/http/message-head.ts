@@ -43,6 +43,8 @@ export interface RequestHead extends MessageHead {
   readonly upgrade: string | undefined;
   /** The field's value, as written. */
   readonly grpcTimeout: string | undefined;
+  /** [name, value]… of its `l5d-timeout` and `l5d-ctx-deadline`, names lower-case; undefined where it has none. */
+  readonly l5dTimes: FieldList | undefined;
 }
 
 export interface ResponseHead extends MessageHead {
@@ -84,6 +86,7 @@ class MessageFacts {
   keepAlive: string | undefined;
   upgrade: string | undefined;
   grpcTimeout: string | undefined;
+  l5dTimes: FieldList | undefined;
 
   add(name: string, value: string): FieldClass {
     const fieldClass = classifyField(name);
@@ -130,6 +133,14 @@ class MessageFacts {
         break;
       case FieldClass.grpcTimeout:
         this.grpcTimeout ??= value;
+        break;
+      case FieldClass.l5dTimeout:
+        this.l5dTimes ??= [];
+        this.l5dTimes.push('l5d-timeout', value);
+        break;
+      case FieldClass.l5dDeadline:
+        this.l5dTimes ??= [];
+        this.l5dTimes.push('l5d-ctx-deadline', value);
         break;
       default:
     }
@@ -199,6 +210,7 @@ export function parseRequestHead(text: string): RequestHead {
     acceptsTrailers: facts.te !== undefined && minorVersion === 1 && listMembers(facts.te).includes('trailers'),
     upgrade: minorVersion === 1 && bodiless ? askedUpgrade(facts) : undefined,
     grpcTimeout: facts.grpcTimeout,
+    l5dTimes: facts.l5dTimes,
   };
 }
 

@@ -10,7 +10,25 @@ interface ErrorRow {
   readonly advice: string;
   /** For the Retry-After field (RFC 9110 §10.2.3), s. */
   readonly retryAfterS?: number;
+  /** What gRPC callers are told (`grpc-status`), where it is not what GRPC_STATUS has for the status. */
+  readonly grpc?: number;
 }
+
+/** gRPC's status codes by HTTP's, as linkerd2 has them for errors of its own; what is not here is 2 (unknown). */
+const GRPC_STATUS: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  404: 5,
+  429: 8,
+  500: 13,
+  501: 12,
+  502: 14,
+  503: 14,
+  504: 4,
+  508: 10,
+};
+const GRPC_UNKNOWN = 2;
 
 export const PROXY_ERRORS = {
   bad_request: { status: 400, retryable: false, advice: 'Send a well-formed HTTP/1.1 request (RFC 9112).' },
@@ -120,25 +138,34 @@ export const PROXY_ERRORS = {
   attempt_timeout: {
     status: 503,
     retryable: false,
+    grpc: 4, // 14 would tell clients that nothing has been done
     advice:
       'No answer began within routers[].client.requestAttemptTimeoutMs. Find out why the destination is slow, or allow it more time.',
   },
   total_timeout: {
     status: 503,
     retryable: false,
+    grpc: 4,
     advice:
       'No answer began within routers[].service.totalTimeoutMs, further attempts included. Find out why the destination is slow, or allow it more time.',
   },
   deadline_exceeded: {
     status: 504,
     retryable: false,
-    advice: 'No answer began within the time that the caller gave (grpc-timeout, further attempts included).',
+    advice:
+      'No answer began within the time that the caller gave (grpc-timeout, l5d-timeout or l5d-ctx-deadline; further attempts included).',
+  },
+  binding_timeout: {
+    status: 503,
+    retryable: true,
+    advice:
+      "The request was sent to nobody within routers[].bindingTimeoutMs. Check DNS where the name is outside, the network to the destination, and whether client.hostConnectionPool's maxSize is enough.",
   },
   overloaded: {
     status: 503,
     retryable: true,
     advice:
-      'The daemon or the Service has more to do than it can, or than it may (routers[].servers[].maxConcurrentRequests, routers[].service.adaptiveConcurrency). Try again later, and send fewer requests at a time.',
+      'The daemon or the Service has more to do than it can, or than it may (routers[].servers[].maxConcurrentRequests, routers[].service.adaptiveConcurrency, routers[].client.hostConnectionPool). Try again later, and send fewer requests at a time.',
     retryAfterS: 1,
   },
   draining: { status: 503, retryable: true, advice: 'The daemon is shutting down. Try again.' },
@@ -173,6 +200,11 @@ export class ProxyError extends Error {
 
   get retryable(): boolean {
     return PROXY_ERRORS[this.code].retryable;
+  }
+
+  get grpcStatus(): number {
+    const row: ErrorRow = PROXY_ERRORS[this.code];
+    return row.grpc ?? GRPC_STATUS[row.status] ?? GRPC_UNKNOWN;
   }
 
   get retryAfterS(): number | undefined {

@@ -235,6 +235,7 @@ export function readQuickRequest(bytes: Buffer, start: number): FoundMessage<Req
     acceptsTrailers: false,
     upgrade: undefined,
     grpcTimeout: undefined,
+    l5dTimes: undefined,
   };
   return { head, bodyOffset: fields.end };
 }

@@ -11,6 +11,7 @@ import {
   type ExchangeWatcher,
 } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
+import { grpcErrorLines } from '../http/grpc-error.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 
@@ -228,9 +229,21 @@ export class Http1Exchange implements Exchange {
       return;
     }
     if (error.status === 400) this.#reusable = false; // whoever errs about this request may err about where it ends
-    const body = Buffer.from(error.body, 'utf8');
     const retryAfter = error.retryAfterS === undefined ? '' : `Retry-After: ${error.retryAfterS}\r\n`;
-    const fieldLines = `${extraFieldLines}${retryAfter}l5d-err: ${error.code}\r\nContent-Type: text/plain; charset=utf-8\r\n`;
+    const lines = `${extraFieldLines}${retryAfter}l5d-err: ${error.code}\r\n`;
+    const grpcLines = extraFieldLines === '' ? grpcErrorLines(this.request, error) : undefined;
+    if (grpcLines !== undefined) {
+      this.respond({
+        status: 200,
+        reason: 'OK',
+        fieldLines: lines + grpcLines,
+        framing: { kind: 'length', length: 0 },
+      });
+      this.endBody([]);
+      return;
+    }
+    const body = Buffer.from(error.body, 'utf8');
+    const fieldLines = `${lines}Content-Type: text/plain; charset=utf-8\r\n`;
     const bodiless = this.request.method === 'HEAD';
     this.respond({
       status: error.status,

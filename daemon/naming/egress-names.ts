@@ -18,6 +18,8 @@ export interface EgressNamesOptions {
 
 /** Something outside the cluster, and whether it is asked of the parent proxy instead of itself. */
 export interface EgressBinding extends Binding {
+  /** What was asked for; undefined where the parent proxy is one for all. */
+  readonly outside: { readonly host: string; readonly port: number } | undefined;
   readonly viaParent: boolean;
 }
 
@@ -49,13 +51,13 @@ export class EgressNames {
     if (parentProxy !== undefined) {
       // What a name resolves to is the parent's to find out: its own rules guard what it can reach.
       const addresses = isIP(parentProxy.host) === 0 ? await this.#resolve(parentProxy.host) : [parentProxy.host];
-      return egressBinding('egress/parent', addresses, parentProxy.port, true);
+      return egressBinding('egress/parent', addresses, parentProxy.port, undefined);
     }
     const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
     const refusals = addresses.map((address) => guard.refusesAddress(host, address, port));
     const open = addresses.filter((_, i) => refusals[i] === undefined);
     if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
-    return egressBinding(key, open, port, false);
+    return egressBinding(key, open, port, { host, port });
   }
 
   async #resolve(host: string): Promise<readonly string[]> {
@@ -68,7 +70,12 @@ export class EgressNames {
   }
 }
 
-function egressBinding(key: string, addresses: readonly string[], port: number, viaParent: boolean): EgressBinding {
+function egressBinding(
+  key: string,
+  addresses: readonly string[],
+  port: number,
+  outside: EgressBinding['outside'],
+): EgressBinding {
   const endpoints: readonly Endpoint[] = addresses.map((ip) => ({
     ip,
     port,
@@ -78,5 +85,13 @@ function egressBinding(key: string, addresses: readonly string[], port: number, 
     zone: undefined,
   }));
   const full = `${key}/${addresses.join()}`;
-  return { key: full, namespace: '', service: 'egress', version: 0, endpoints: () => endpoints, viaParent };
+  return {
+    key: full,
+    namespace: '',
+    service: 'egress',
+    version: 0,
+    endpoints: () => endpoints,
+    outside,
+    viaParent: outside === undefined,
+  };
 }

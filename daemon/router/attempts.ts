@@ -55,7 +55,7 @@ export class Attempts {
     this.#tried.add(hop);
   }
 
-  /** The last one failed: what follows, undefined where nothing does. Takes a retry out of the budget where it costs one. */
+  /** The last one failed: what follows, undefined where nothing does. Takes it out of the budget of its kind. */
   after(failure: Failure, replayable: boolean): NextAttempt | undefined {
     const { cause, untouched, staleConnection = false, unread = false, status = 0, error } = failure;
     if (!untouched && !staleConnection) this.touching += 1;
@@ -72,13 +72,14 @@ export class Attempts {
       },
       this.#route.policy.classifier,
     );
-    if (decision === 'no' || (decision === 'elsewhere' && !this.#mayGoElsewhere(cause, untouched))) return undefined;
+    if (decision === 'no' || !this.#affords(decision, cause, untouched)) return undefined;
     return { decision, cause, untouched, status, error };
   }
 
-  #mayGoElsewhere(cause: AttemptFailure, untouched: boolean): boolean {
+  #affords(decision: 'again' | 'elsewhere', cause: AttemptFailure, untouched: boolean): boolean {
+    if (decision === 'again') return this.#route.withdrawRequeue();
     if (!this.#elsewhere) return false;
-    // What no application saw adds nothing to its load, and costs no budget; an overloaded daemon's load is another matter.
-    return (untouched && cause !== 'overloaded') || this.#route.withdrawRetry();
+    // What no application saw adds nothing to its load; an overloaded daemon's load is another matter.
+    return untouched && cause !== 'overloaded' ? this.#route.withdrawRequeue() : this.#route.withdrawRetry();
   }
 }

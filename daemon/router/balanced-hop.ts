@@ -1,4 +1,5 @@
 import type { EndpointLoad, Siblings } from '../balancer/endpoint-load.ts';
+import type { FailureAccrual } from '../balancer/failure-accrual.ts';
 import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
@@ -15,6 +16,13 @@ const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'deadline_exceeded',
 ]);
 
+/** What a hop knows of its pod. */
+export interface PodState {
+  readonly load: EndpointLoad;
+  /** Whether it can be connected to, where that alone puts it out (linkerd's `failFast`); else undefined. */
+  readonly reach: FailureAccrual | undefined;
+}
+
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
   abstract readonly fieldLines: string;
@@ -24,11 +32,13 @@ export abstract class BalancedHop implements Hop {
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
   protected readonly endpoint: EndpointLoad;
+  readonly #reach: FailureAccrual | undefined;
 
-  constructor(address: ServerAddress, pool: Http1Pool, endpoint: EndpointLoad) {
+  constructor(address: ServerAddress, pool: Http1Pool, { load, reach }: PodState) {
     this.address = address;
     this.pool = pool;
-    this.endpoint = endpoint;
+    this.endpoint = load;
+    this.#reach = reach;
   }
 
   queue(now: number): number {
@@ -36,7 +46,7 @@ export abstract class BalancedHop implements Hop {
   }
 
   get out(): boolean {
-    return this.endpoint.accrual.out;
+    return this.endpoint.accrual.out || this.#reach?.out === true;
   }
 
   load(now: number): number {
@@ -57,8 +67,11 @@ export abstract class BalancedHop implements Hop {
 
   takeProbe(now: number): boolean {
     const { accrual } = this.endpoint;
-    if (!accrual.probeDue(now)) return false;
-    accrual.beginProbe(now);
+    const reach = this.#reach?.out === true ? this.#reach : undefined;
+    if (reach?.probeDue(now) === false || ((accrual.out || reach === undefined) && !accrual.probeDue(now)))
+      return false;
+    if (accrual.out) accrual.beginProbe(now);
+    reach?.beginProbe(now);
     return true;
   }
 
@@ -67,6 +80,7 @@ export abstract class BalancedHop implements Hop {
   }
 
   answered(status: number, latencyMs: number, now: number, failed: boolean): void {
+    this.#reach?.succeeded(now);
     this.endpoint.answered(status, latencyMs, now, failed);
   }
 
@@ -75,7 +89,9 @@ export abstract class BalancedHop implements Hop {
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
-    if (!NO_FAULT.has(code)) this.endpoint.lost(now);
+    if (NO_FAULT.has(code)) return;
+    if (code === 'connect_failed') this.#reach?.failed(now);
+    this.endpoint.lost(now);
   }
 
   end(_status: number, _latencyMs: number, _failed: boolean): void {

@@ -44,6 +44,7 @@ export class Destination implements Route {
   #nearFailed = false;
   #count = 0;
   readonly #budget: RetryBudget;
+  readonly #requeues: RetryBudget;
   readonly #balancer: Balancer<Hop>;
   readonly #farBalancer: Balancer<Hop>;
   readonly #siblings: Siblings;
@@ -53,6 +54,7 @@ export class Destination implements Route {
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
     this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
+    this.#requeues = new RetryBudget(options.policy.requeueBudget);
     this.#balancer = makeBalancer(options.policy.balancer);
     this.#farBalancer = makeBalancer(options.policy.balancer);
     this.#options = options;
@@ -83,11 +85,17 @@ export class Destination implements Route {
   };
 
   requested(): void {
-    this.#budget.deposit(this.#options.now());
+    const now = this.#options.now();
+    this.#budget.deposit(now);
+    this.#requeues.deposit(now);
   }
 
   withdrawRetry(): boolean {
     return this.#budget.withdraw(this.#options.now());
+  }
+
+  withdrawRequeue(): boolean {
+    return this.#requeues.withdraw(this.#options.now());
   }
 
   #refresh(): void {

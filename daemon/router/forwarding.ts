@@ -1,6 +1,7 @@
 import { backoffMs, retryDelayMs } from '../balancer/retry-backoff.ts';
+import { addressText } from '../client/connector.ts';
 import type { UpstreamConnection } from '../client/http1-client-connection.ts';
-import { RawConnection } from '../client/raw-connection.ts';
+import type { PoolWaiter } from '../client/http1-pool.ts';
 import type {
   BodySink,
   Exchange,
@@ -10,13 +11,15 @@ import type {
   UpstreamFailure,
 } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
+import { isGrpc } from '../http/grpc-error.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { retryAfterMs } from '../http/retry-after.ts';
 import type { Place } from '../policy/adaptive-limit.ts';
+import { bindingError, connectionTo, crowdedError } from './acquiring.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
-import { CallTime, type TimeoutWatcher } from './call-time.ts';
+import { type Acquiring, CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
 import type { ForwardingObserver, Hop, Route } from './hop.ts';
 import { REPLAY_BYTES, ReplayBuffer } from './replay-buffer.ts';
@@ -28,7 +31,11 @@ export interface ForwardingRules {
   readonly answerLines: string;
   /** True on the side that meets the application: only it may try another pod (two hops that both retry multiply). */
   readonly retriesElsewhere: boolean;
+  /** For a name to be resolved, and a connection to be had (linkerd's key), ms. */
+  readonly bindingTimeoutMs: number;
   readonly now: () => number;
+  /** ms since 1970. */
+  readonly wallClock: () => number;
   readonly random: () => number;
 }
 
@@ -54,7 +61,7 @@ const TOO_MANY_REQUESTS = 429;
 const MAX_DROPPED_BYTES = REPLAY_BYTES;
 
 /** One exchange on its way through: attempts, the body in both directions, and who is told how it ended. */
-export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher {
+export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, TimeoutWatcher, PoolWaiter {
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
@@ -63,6 +70,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #place: Place | undefined;
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
+  /** For a connection to the hop. */
+  #waiting = false;
   readonly #attempts: Attempts;
   #attemptStartedAt = 0;
   readonly #body = new ReplayBuffer();
@@ -143,6 +152,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     if (head.status >= 500 && this.#failed(head)) return;
     if (head.status < 500) this.#hopAnswered(head.status);
     if (this.#place !== undefined) this.#leavePlace(this.#place, head.status);
+    if (head.status >= 400 && this.#failedAsGrpc(head)) return;
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
@@ -154,6 +164,18 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       framing: head.framing,
       statedLength: bodiless && head.status !== 204 ? head.fields.value('content-length') : undefined,
     });
+  }
+
+  /** A peer says of its errors what it would to any caller: one that knows gRPC alone gets them from here. */
+  #failedAsGrpc(head: ResponseHead): boolean {
+    if (!this.#rules.retriesElsewhere || this.#hop?.peer !== true || !isGrpc(this.#exchange.request)) return false;
+    const said = meshErrorOf(head);
+    if (said === undefined) return false;
+    const { address } = this.#hop;
+    this.#abortAttempt(head.status);
+    this.#finish(head.status);
+    this.#exchange.fail(new ProxyError(said.code, `${said.code}, says the daemon at ${addressText(address)}`));
+    return true;
   }
 
   #answerLines(head: ResponseHead): string {
@@ -283,24 +305,63 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#hop = hop;
     this.#attemptStartedAt = now;
     hop.begin();
-    const { request } = this.#exchange;
-    const connection = this.#connectionFor(request.method, hop, again !== undefined);
+    const connection = connectionTo(hop, this.#exchange.request.method, again !== undefined, this);
+    if (typeof connection !== 'string') {
+      this.#send(connection, hop, now);
+      if (this.#attempts.count > 1) this.#replay(connection);
+    } else if (connection === 'waits') {
+      this.#waiting = true;
+      this.#watchAttempt(now, 'place');
+    } else {
+      this.#turnedAway(hop);
+    }
+  }
+
+  #send(connection: UpstreamConnection, hop: Hop, now: number): void {
+    const { method, framing } = this.#exchange.request;
     this.#connection = connection;
-    connection.send(
-      request.method,
-      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
-      request.framing,
-      this,
-    );
-    this.#time.startAttempt(this, this.#attemptStartedAt);
-    if (this.#attempts.count === 1) return;
+    connection.send(method, this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now), framing, this);
+    if (connection.pending) this.#watchAttempt(now, 'connecting');
+    else if (this.#time.limited) this.#watchAttempt(now, 'nothing');
+  }
+
+  #replay(connection: UpstreamConnection): void {
     this.#body.replay(connection);
     this.#exchange.resumeBody();
   }
 
-  #connectionFor(method: string, hop: Hop, fresh: boolean): UpstreamConnection {
-    if (method === 'CONNECT' && !hop.proxy) return new RawConnection(hop.address);
-    return fresh ? hop.pool.open(hop.address) : hop.pool.take(hop.address);
+  #watchAttempt(now: number, acquiring: Acquiring): void {
+    const startedAt = this.#attemptStartedAt;
+    // What an application may have seen before took its time of the whole, not of this.
+    const bindingFrom = this.#attempts.touching === 0 ? this.#exchange.startedAt : startedAt;
+    const bindingUntil = bindingFrom + this.#rules.bindingTimeoutMs;
+    this.#time.watchAttempt(this, { now, startedAt, bindingUntil, acquiring });
+  }
+
+  /** One of the hop's connections is free, or may be opened, after a wait. */
+  onConnection(connection: UpstreamConnection): void {
+    this.#waiting = false;
+    this.#time.stop();
+    this.#send(connection, this.#hop as Hop, this.#rules.now());
+    this.#replay(connection);
+  }
+
+  #turnedAway(hop: Hop): void {
+    const error = crowdedError(hop);
+    this.#endAttempt(0);
+    const next = this.#attempts.after({ cause: error.code, untouched: true, error }, this.#body.replayable);
+    if (next === undefined) this.#fail(error);
+    else this.#goOn(next);
+  }
+
+  onBindingTimeout(): void {
+    if (!this.#waiting && this.#connection?.pending !== true) {
+      this.#watchAttempt(this.#rules.now(), 'nothing');
+      return;
+    }
+    const error = bindingError(this.#hop as Hop, this.#waiting, this.#rules.bindingTimeoutMs);
+    this.#abortAttempt(0);
+    this.#fail(error);
   }
 
   #attemptLater(delayMs: number, lastError: ProxyError | undefined): void {
@@ -320,7 +381,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#hop?.lost(error.code, false, now);
       this.#place?.waited(now - this.#attemptStartedAt, now);
     }
-    const failure = { cause: error.code, untouched: false, error };
+    const failure = { cause: error.code, untouched: this.#waiting, error };
     const next = ofAttempt ? this.#attempts.after(failure, this.#body.replayable) : undefined;
     if (next !== undefined) {
       this.#abandonAttempt(next);
@@ -338,6 +399,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   #abortAttempt(status: number): void {
     this.#connection?.abort();
     this.#connection = undefined;
+    if (this.#waiting) {
+      this.#waiting = false;
+      this.#hop?.pool.cancel(this.#hop.address, this);
+    }
     this.#endAttempt(status);
   }
 

@@ -1,15 +1,19 @@
 import { EndpointLoad } from '../balancer/endpoint-load.ts';
-import { FailureAccrual, GATEWAY_ACCRUAL } from '../balancer/failure-accrual.ts';
+import { FailureAccrual, GATEWAY_ACCRUAL, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { PodState } from './balanced-hop.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
 export interface HopFactoryOptions {
+  /** Of the router: what it limits is counted apart from what others do. */
+  readonly label: string;
   readonly podPool: Http1Pool;
   readonly peerPool: Http1Pool;
   readonly metrics: DaemonMetrics;
@@ -24,7 +28,7 @@ interface ServiceOfHop {
 }
 
 /** What the router's config says of endpoints of that Service. */
-type HopPolicy = Pick<RoutePolicy, 'failureAccrual' | 'balancer'>;
+type HopPolicy = Pick<RoutePolicy, 'failureAccrual' | 'failFast' | 'balancer' | 'connections'>;
 
 /** Makes the hop that a routed endpoint's path asks for. */
 export class HopFactory {
@@ -40,30 +44,49 @@ export class HopFactory {
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
     const { peerPool, metrics } = this.#options;
     if (path.kind === 'gateway') {
-      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy) });
+      const gateway = this.#gateway(path);
+      const address = this.#limited(gateway.address, of, policy);
+      return new GatewayHop({ ...gateway, address }, endpoint, of, { pool: peerPool, ...this.#podState(policy) });
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(endpoint, this.#wiring(policy), false, counter);
+    return new DirectHop(this.#wiring(endpoint, of, policy), false, counter);
   }
 
   /** To an address outside the cluster, or to the parent proxy. */
-  toOutside(endpoint: Endpoint, policy: HopPolicy, parentProxy: boolean): Hop {
-    return new DirectHop(endpoint, this.#wiring(policy), parentProxy, undefined);
+  toOutside(endpoint: Endpoint, host: string, policy: HopPolicy, parentProxy: boolean): Hop {
+    const of = { namespace: '', service: host };
+    return new DirectHop(this.#wiring(endpoint, of, policy), parentProxy, undefined);
   }
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): Hop {
-    return new LocalPodHop(endpoint, of, this.#wiring(policy), this.#options.metrics);
+    return new LocalPodHop(endpoint, of, this.#wiring(endpoint, of, policy), this.#options.metrics);
   }
 
-  #wiring(policy: HopPolicy): PodHopWiring {
+  #wiring(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): PodHopWiring {
     const { podPool, answerFilter } = this.#options;
-    return { pool: podPool, load: this.#load(policy), answerFilter };
+    return { address: this.#limited(endpoint, of, policy), pool: podPool, answerFilter, ...this.#podState(policy) };
   }
 
-  #load({ failureAccrual, balancer }: HopPolicy): EndpointLoad {
-    return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs: balancer.decayTimeMs });
+  /** linkerd's clients have connections of their own, one set a router, Service and server. */
+  #limited(address: ServerAddress, { namespace, service }: ServiceOfHop, { connections }: HopPolicy): ServerAddress {
+    if (connections === undefined) return address;
+    const { ip, port, node } = address;
+    return {
+      ip,
+      port,
+      node,
+      limited: { group: `${this.#options.label} ${namespace}/${service}`, limits: connections },
+    };
+  }
+
+  #podState({ failureAccrual, failFast, balancer }: HopPolicy): PodState {
+    const { random } = this.#options;
+    return {
+      load: new EndpointLoad(random, { failureAccrual, decayTimeMs: balancer.decayTimeMs }),
+      reach: failFast ? new FailureAccrual({ ...POD_ACCRUAL, failures: 1 }, random) : undefined,
+    };
   }
 
   #gateway({ ip, port, nodeName: node }: Extract<Path, { kind: 'gateway' }>): GatewayState {

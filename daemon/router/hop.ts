@@ -43,6 +43,8 @@ export interface Route {
   pick(tried: ReadonlySet<Hop>): Hop | undefined;
   /** Whether one more attempt may be added to an application's load; takes it out of the budget. */
   withdrawRetry(): boolean;
+  /** Whether what no application saw may be sent once more (linkerd's requeue); takes it out of a budget of its own. */
+  withdrawRequeue(): boolean;
 }
 
 /** What a router tells of an exchange that it forwards. */

@@ -8,7 +8,7 @@ import type { Binding, Endpoint } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
-import { askedDeadline } from './deadline.ts';
+import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
@@ -64,6 +64,11 @@ class PickedPod implements Route {
     return false;
   }
 
+  /** On a fresh connection to the same pod, once. */
+  withdrawRequeue(): boolean {
+    return true;
+  }
+
   pick(): Hop {
     if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
     return this.#hop;
@@ -76,9 +81,14 @@ export class IncomingRouter {
   readonly #observer: RouterObserver;
   readonly #picked = new Map<string, PickedPod>();
   readonly #destinations = new Map<string, Destination>();
+  readonly #fromPeer: DeadlineReading;
+  readonly #fromOthers: DeadlineReading;
 
   constructor(options: IncomingRouterOptions) {
     this.#options = options;
+    const { requestFilter, rules } = options;
+    this.#fromPeer = { peer: true, dropL5d: false, clocks: rules };
+    this.#fromOthers = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
     this.#observer = new RouterObserver(options.metrics, 'incoming', undefined);
   }
 
@@ -105,7 +115,7 @@ export class IncomingRouter {
     const peer = isPeer(caller);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
-    const deadline = askedDeadline(request, peer);
+    const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
   }

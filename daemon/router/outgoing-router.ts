@@ -10,7 +10,8 @@ import type { Resolver } from '../naming/resolver.ts';
 import { AdaptiveLimit, type Place } from '../policy/adaptive-limit.ts';
 import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
-import { askedDeadline } from './deadline.ts';
+import { MAX_TIMER_MS } from './call-time.ts';
+import { askedDeadline, type DeadlineReading, deadlineExceeded } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
@@ -50,9 +51,12 @@ export class OutgoingRouter {
   readonly #targets = new Map<string, Target>();
   readonly #resolutions = new Map<string, Target>();
   #resolutionsVersion = -1;
+  readonly #reading: DeadlineReading;
 
   constructor(options: OutgoingRouterOptions) {
     this.#options = options;
+    const { requestFilter, rules } = options;
+    this.#reading = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
     this.#refused = new RouterObserver(options.metrics, 'outgoing', undefined);
   }
 
@@ -96,7 +100,7 @@ export class OutgoingRouter {
     const asked =
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
     const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
-    const deadline = askedDeadline(exchange.request, false);
+    const deadline = askedDeadline(exchange, this.#reading);
     const place = target.limit === undefined ? undefined : takePlace(target.limit, exchange, target);
     observer.started();
     new Forwarding(exchange, destination, { headText, deadline }, { rules, observer, place }).start();
@@ -152,22 +156,44 @@ export class OutgoingRouter {
     };
   }
 
-  /** Goes on once `waited` settles, unless the caller has gone away meanwhile. */
+  /** Goes on once `waited` settles, unless the caller has gone away meanwhile, or its time or the router's for names is over. */
   #whenSettled<T>(exchange: Exchange, waited: Promise<T>, goOn: (value: T) => void): void {
-    let gone = false;
-    exchange.watcher = {
-      onCallerGone() {
-        gone = true;
-      },
-      onCallerWritable() {},
+    let over = false;
+    let timer: NodeJS.Timeout | undefined;
+    const end = () => {
+      over = true;
+      clearTimeout(timer);
     };
+    const refuse = (error: unknown) => {
+      if (over) return;
+      end();
+      this.#refuse(exchange, error);
+    };
+    exchange.watcher = { onCallerGone: end, onCallerWritable() {} };
     waited
       .then((value) => {
-        if (!gone) goOn(value);
+        if (over) return;
+        clearTimeout(timer);
+        goOn(value);
       })
-      .catch((error: unknown) => {
-        if (!gone) this.#refuse(exchange, error);
-      });
+      .catch(refuse);
+    try {
+      const { error: late, leftMs } = this.#timeToResolve(exchange);
+      timer = setTimeout(refuse, Math.min(Math.max(0, leftMs), MAX_TIMER_MS), late);
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  #timeToResolve(exchange: Exchange): { leftMs: number; error: ProxyError } {
+    const { now, bindingTimeoutMs } = this.#options.rules;
+    const asked = askedDeadline(exchange, this.#reading);
+    const spentMs = now() - exchange.startedAt;
+    if (asked !== undefined && asked.leftMs < bindingTimeoutMs) {
+      return { leftMs: asked.leftMs - spentMs, error: deadlineExceeded(asked.leftMs) };
+    }
+    const error = new ProxyError('binding_timeout', `what is asked for was not resolved within ${bindingTimeoutMs} ms`);
+    return { leftMs: bindingTimeoutMs - spentMs, error };
   }
 
   #refuse(exchange: Exchange, cause: unknown): void {

@@ -1,10 +1,10 @@
 import type { Counter } from '../../lib/metrics.ts';
-import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
-import { BalancedHop } from './balanced-hop.ts';
+import { BalancedHop, type PodState } from './balanced-hop.ts';
 
 interface ServiceOfHop {
   readonly namespace: string;
@@ -12,9 +12,9 @@ interface ServiceOfHop {
 }
 
 /** What every hop to an application is made of, whichever it is. */
-export interface PodHopWiring {
+export interface PodHopWiring extends PodState {
+  readonly address: ServerAddress;
   readonly pool: Http1Pool;
-  readonly load: EndpointLoad;
   /** For what the application answers. */
   readonly answerFilter: FieldFilter;
 }
@@ -29,7 +29,7 @@ export class LocalPodHop extends BalancedHop {
   readonly #requests: Counter;
 
   constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: PodHopWiring, metrics: DaemonMetrics) {
-    super(endpoint, wiring.pool, wiring.load);
+    super(wiring.address, wiring.pool, wiring);
     this.answerFilter = wiring.answerFilter;
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
@@ -59,8 +59,8 @@ export class DirectHop extends BalancedHop {
   readonly #counter: Counter | undefined;
 
   /** `proxy`: the server is the parent proxy. `counter`: of requests that should have had a daemon to go through. */
-  constructor(endpoint: Endpoint, wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
-    super(endpoint, wiring.pool, wiring.load);
+  constructor(wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
+    super(wiring.address, wiring.pool, wiring);
     this.proxy = proxy;
     this.answerFilter = wiring.answerFilter;
     this.#counter = counter;

@@ -1,16 +1,23 @@
 import { type FailureAccrualOptions, POD_ACCRUAL } from '../balancer/failure-accrual.ts';
+import type { RetryBudgetOptions } from '../balancer/retry-budget.ts';
+import type { ConnectionLimits } from '../client/connector.ts';
+import type { RouterConfig, TransformerConfig } from '../config.ts';
 import type { ClientConfig, ServiceConfig } from '../policy-config.ts';
+import { hasPrefix } from './path-prefix.ts';
 import { ResponseClassifier } from './response-classifier.ts';
 import { DEFAULT_POLICY, type RoutePolicy } from './route-policy.ts';
 
 /** More destinations than this are looked up anew each time. */
 const MAX_REMEMBERED = 4_096;
+const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /** A destination as prefixes name it. */
 export interface PolicyTarget {
   /** Empty for what is no Service. */
   readonly namespace: string;
   readonly service: string;
+  /** The name outside the cluster that it is, where it is asked for there. */
+  readonly outside?: { readonly host: string; readonly port: number } | undefined;
 }
 
 /**
@@ -18,17 +25,21 @@ export interface PolicyTarget {
  * `workers`: how many threads serve, each of which allows its part of the retries that are always allowed.
  */
 export function routePolicies(
-  config: { readonly service: readonly ServiceConfig[]; readonly client: readonly ClientConfig[] },
-  workers = 1,
+  config: Pick<RouterConfig, 'service' | 'client' | 'transformers'>,
+  { workers = 1, clusterDomain = 'cluster.local' }: { workers?: number; clusterDomain?: string | undefined } = {},
 ): (of: PolicyTarget) => RoutePolicy {
   const remembered = new Map<string, RoutePolicy>();
   return (of) => {
-    const key = `${of.namespace}/${of.service}`;
+    const { namespace, service, outside } = of;
+    const key = outside === undefined ? `${namespace}/${service}` : `${outside.host}:${outside.port}`;
     let policy = remembered.get(key);
     if (policy === undefined) {
       policy = policyOf(
-        merged(config.service, (prefix) => servicePaths(of).some((path) => hasPrefix(path, prefix))),
-        merged(config.client, (prefix) => hasPrefix(clientPath(of), untransformed(prefix))),
+        merged(config.service, (prefix) => servicePaths(of, clusterDomain).some((path) => hasPrefix(path, prefix))),
+        merged(config.client, (prefix) => {
+          const wanted = [prefix, untransformed(prefix)];
+          return clientPaths(of, config.transformers).some((path) => wanted.some((one) => hasPrefix(path, one)));
+        }),
         workers,
       );
       if (remembered.size >= MAX_REMEMBERED) remembered.clear();
@@ -39,22 +50,49 @@ export function routePolicies(
 }
 
 function policyOf(service: ServiceConfig, client: ClientConfig, workers: number): RoutePolicy {
-  const { retryBudget, classifier } = DEFAULT_POLICY;
-  const budget = service.retries?.budget;
+  const { classifier } = DEFAULT_POLICY;
   return {
     totalTimeoutMs: service.totalTimeoutMs,
     attemptTimeoutMs: client.requestAttemptTimeoutMs,
-    retryBudget: {
-      ttlSecs: budget?.ttlSecs ?? retryBudget.ttlSecs,
-      minRetriesPerSec: (budget?.minRetriesPerSec ?? retryBudget.minRetriesPerSec) / workers,
-      percentCanRetry: budget?.percentCanRetry ?? retryBudget.percentCanRetry,
-    },
+    retryBudget: budgetOf(service.retries?.budget, DEFAULT_POLICY.retryBudget, workers),
+    requeueBudget: budgetOf(client.requeueBudget, DEFAULT_POLICY.requeueBudget, workers),
     retryBackoff: service.retries?.backoff,
     classifier:
       service.responseClassifier === undefined ? classifier : new ResponseClassifier(service.responseClassifier.kind),
+    connections: connectionsOf(client, workers),
     failureAccrual: accrualOf(client.failureAccrual),
+    failFast: client.failFast ?? DEFAULT_POLICY.failFast,
     balancer: balancerOf(client.loadBalancer),
     adaptiveConcurrency: service.adaptiveConcurrency,
+  };
+}
+
+function budgetOf(
+  config: ClientConfig['requeueBudget'],
+  standard: RetryBudgetOptions,
+  workers: number,
+): RetryBudgetOptions {
+  return {
+    ttlSecs: config?.ttlSecs ?? standard.ttlSecs,
+    minRetriesPerSec: (config?.minRetriesPerSec ?? standard.minRetriesPerSec) / workers,
+    percentCanRetry: config?.percentCanRetry ?? standard.percentCanRetry,
+  };
+}
+
+/** Each thread gets its part of the connections, and one at least. */
+function connectionsOf(
+  { hostConnectionPool: pool, clientSession: session }: ClientConfig,
+  workers: number,
+): ConnectionLimits | undefined {
+  if (pool === undefined && session === undefined) return undefined;
+  const { minSize = 0, maxSize = NO_LIMIT, maxWaiters = NO_LIMIT, idleTimeMs: idleMs } = pool ?? {};
+  return {
+    minSize: Math.ceil(minSize / workers),
+    maxSize: Math.max(1, Math.floor(maxSize / workers)),
+    maxWaiters: Math.ceil(maxWaiters / workers),
+    idleMs,
+    sessionIdleMs: session?.idleTimeMs ?? NO_LIMIT,
+    lifeMs: session?.lifeTimeMs ?? NO_LIMIT,
   };
 }
 
@@ -84,42 +122,49 @@ function pausesOf(backoff: SaidAccrual['backoff']): Pick<FailureAccrualOptions, 
   return { minMs: backoff.minMs, maxMs: backoff.maxMs };
 }
 
-/** Later entries outdo earlier ones, key by key. */
+/** Later entries outdo earlier ones, key by key; the keys within `retries` are apart (they are two parameters in linkerd). */
 function merged<Config extends { readonly prefix?: string | undefined }>(
   configs: readonly Config[],
   applies: (prefix: string) => boolean,
 ): Config {
-  const result = {} as Config;
+  const result: Record<string, unknown> = {};
   for (const config of configs) {
     if (config.prefix !== undefined && !applies(config.prefix)) continue;
-    const said = Object.entries(config).filter(([, value]) => value !== undefined);
-    Object.assign(result, Object.fromEntries(said));
+    for (const [key, value] of Object.entries<unknown>({ ...config })) {
+      if (value === undefined) continue;
+      result[key] = key === 'retries' ? { ...(result[key] ?? {}), ...(value as object) } : value;
+    }
   }
-  return result;
+  return result as Config;
 }
 
 /** Names that a request may give it: linkerd's `/svc/` and the Host. */
-function servicePaths({ namespace, service }: PolicyTarget): string[] {
-  return namespace === '' ? [`/svc/${service}`] : [`/svc/${service}`, `/svc/${service}.${namespace}`];
+function servicePaths({ namespace, service, outside }: PolicyTarget, clusterDomain: string): string[] {
+  if (outside !== undefined) return [`/svc/${outside.host}`, `/svc/${outside.host}:${outside.port}`];
+  if (namespace === '') return [`/svc/${service}`];
+  const full = `/svc/${service}.${namespace}.svc`;
+  return [`/svc/${service}`, `/svc/${service}.${namespace}`, full, `${full}.${clusterDomain}`];
 }
 
-/** linkerd's client id, `/#/io.l5d.k8s/<namespace>/<port>/<service>`; endpoints of all ports are one here. */
-function clientPath({ namespace, service }: PolicyTarget): string {
-  return `/#/io.l5d.k8s/${namespace === '' ? '-' : namespace}/*/${service}`;
+/** linkerd's client ids: as its namer makes it, endpoints of all ports being one here, and with what transformers put before. */
+function clientPaths(
+  { namespace, service, outside }: PolicyTarget,
+  transformers: readonly TransformerConfig[],
+): string[] {
+  let id = `/#/io.l5d.k8s/${namespace}/*/${service}`;
+  if (outside !== undefined) id = `/$/inet/${outside.host}/${outside.port}`;
+  else if (namespace === '') id = `/#/io.l5d.fs/${service}`;
+  return [id, transformers.reduce((inner, transformer) => transformerPrefix(transformer) + inner, id)];
 }
 
-/** Without what a transformer puts before a client id (`/%/io.l5d.k8s.daemonset/…/#/…`). */
+function transformerPrefix(transformer: TransformerConfig): string {
+  if (transformer.kind === 'io.l5d.k8s.localnode') return `/%/${transformer.kind}/*`;
+  const { kind, namespace, port, service } = transformer;
+  return `/%/${kind}/${namespace}/${port}/${service}`;
+}
+
+/** Without what a transformer puts before a client id (`/%/io.l5d.k8s.daemonset/…/#/…`): which one it is need not be said rightly. */
 function untransformed(prefix: string): string {
-  const id = prefix.indexOf('/#/');
+  const id = prefix.search(/\/[#$]\//);
   return prefix.startsWith('/%/') && id !== -1 ? prefix.slice(id) : prefix;
-}
-
-/** Whether a path begins with a prefix, segment by segment; `*` and `{name}` stand for any one. */
-function hasPrefix(path: string, prefix: string): boolean {
-  const segments = path.split('/');
-  const wanted = prefix.split('/');
-  return (
-    wanted.length <= segments.length &&
-    wanted.every((one, i) => one === '*' || segments[i] === '*' || one === segments[i] || /^\{\w+\}$/.test(one))
-  );
 }

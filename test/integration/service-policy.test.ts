@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, describe, test } from 'node:test';
-import { type DiscoDaemon, type DiscoDaemonOptions, metricValue, runDiscoDaemon } from '../support/daemon.ts';
+import {
+  type DiscoDaemon,
+  type DiscoDaemonOptions,
+  metricValue,
+  runDaemon,
+  runDiscoDaemon,
+} from '../support/daemon.ts';
 import { ask, RawServer } from '../support/raw-http.ts';
 
 const servers: Server[] = [];
@@ -190,6 +196,28 @@ describe('failures that are answered', () => {
     assert.equal((await ask(late.port, GET)).fields['l5d-err'], 'total_timeout');
   });
 
+  test('a caller that leaves during the wait ends it', async () => {
+    const failed = Promise.withResolvers<void>();
+    let asked = 0;
+    const app = await application((_request, response) => {
+      asked += 1;
+      response.writeHead(500).end(() => failed.resolve());
+    });
+    const mesh = await daemonFor(
+      { web: [app] },
+      retrying('retryableRead5XX', ', retries: {backoff: {kind: constant, ms: 3600000}}'),
+    );
+    const inFlight = async () => metricValue(await mesh.daemon.metrics(), 'requests_in_flight', { router: 'outgoing' });
+    const caller = connect(mesh.port, '127.0.0.1');
+    caller.write(`${GET}\r\n\r\n`);
+    await failed.promise;
+    while (metricValue(await mesh.daemon.metrics(), 'retry_total') === 0);
+    assert.equal(await inFlight(), 1);
+    caller.resetAndDestroy();
+    while ((await inFlight()) > 0);
+    assert.equal(asked, 1);
+  });
+
   test('a failure whose body does not end is given up, not waited for', async () => {
     const endless = await application((_request, response) => {
       response.writeHead(500);
@@ -225,6 +253,84 @@ describe('failures that are answered', () => {
     const text = await mesh.daemon.metrics();
     assert.equal(metricValue(text, 'response_total', { status_class: '5xx', classification: 'success' }), 1);
     assert.equal(metricValue(text, 'response_total', { classification: 'failure' }), 0);
+  });
+});
+
+test('what is said of a name outside counts for it alone', async () => {
+  const apps = [
+    await application(silent),
+    await application((_request, response) => setTimeout(() => response.end('ok'), 50)),
+  ];
+  const [named, other] = apps.map((line) => line.replace(' ', ':'));
+  const daemon = await runDaemon(`admin: {port: 0}
+namers: []
+egress: {default: deny, allow: [127.0.0.0/8]}
+routers: [{protocol: http, label: outgoing, servers: [{port: 0}],
+  service: {kind: io.l5d.static, configs: [{prefix: '/svc/${named}', totalTimeoutMs: 30}]}}]`);
+  try {
+    const get = (authority = '') => ask(daemon.port('outgoing'), `GET http://${authority}/ HTTP/1.1\r\nHost: x`);
+    assert.equal((await get(named)).fields['l5d-err'], 'total_timeout');
+    assert.equal((await get(other)).body, 'ok');
+  } finally {
+    await daemon.stop();
+  }
+});
+
+describe('what no application saw', () => {
+  const refusing = async () => {
+    const server = await RawServer.start(() => {});
+    await server.stop();
+    return `127.0.0.1 ${server.port}`;
+  };
+  const retries = async (mesh: DiscoDaemon) =>
+    metricValue(await mesh.daemon.metrics(), 'retry_total', { reason: 'connect_failed' });
+
+  test('is sent again up to five times, within a budget of its own', async () => {
+    const apps = [await refusing(), await refusing(), await refusing(), await refusing(), await refusing()];
+    const free = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}}` });
+    assert.equal((await ask(free.port, GET)).fields['l5d-err'], 'connect_failed');
+    assert.equal(await retries(free), 4);
+    const budget = 'requeueBudget: {minRetriesPerSec: 0, percentCanRetry: 0.5}';
+    const bound = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}, ${budget}}` });
+    for (let i = 0; i < 10; i += 1) assert.equal((await ask(bound.port, POST, 'body')).status, 502);
+    assert.equal(await retries(bound), 5);
+  });
+
+  test('failFast puts out at once what cannot be connected to, and nothing that answers', async () => {
+    const failing = await application((request, response) => {
+      request.resume().on('end', () => response.writeHead(500).end());
+    });
+    const keys = 'client: {loadBalancer: {kind: roundRobin}, failFast: true}';
+    const mesh = await daemonFor({ web: [await refusing(), failing] }, { routerKeys: keys, now: () => 1_000_000 });
+    for (let i = 0; i < 5; i += 1) assert.equal((await ask(mesh.port, POST, 'body')).status, 500);
+    assert.equal(await retries(mesh), 1);
+  });
+
+  test('by default an outage costs less than two connections a request, once the reserve is spent', async () => {
+    const apps = [await refusing(), await refusing(), await refusing(), await refusing(), await refusing()];
+    const mesh = await daemonFor({ web: apps }, { routerKeys: `client: {${IN_TURN}}`, now: () => 1_000_000 });
+    for (let i = 0; i < 60; i += 1) await ask(mesh.port, GET);
+    assert.equal(await retries(mesh), 100 + 60);
+  });
+
+  test('an idle connection that was closed meanwhile is replaced within it, too', async () => {
+    const app = await RawServer.start((socket) => {
+      let requests = 0;
+      socket.on('data', () => {
+        requests += 1;
+        if (requests === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        else socket.resetAndDestroy();
+      });
+    });
+    try {
+      const budget = 'requeueBudget: {minRetriesPerSec: 0, percentCanRetry: 0.25}';
+      const mesh = await daemonFor({ web: [`127.0.0.1 ${app.port}`] }, { routerKeys: `client: {${budget}}` });
+      const seen = [];
+      for (let i = 0; i < 6; i += 1) seen.push((await ask(mesh.port, GET)).status);
+      assert.deepEqual(seen, [200, 502, 200, 200, 502, 200]);
+    } finally {
+      await app.stop();
+    }
   });
 });
 

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseDaemonConfig } from '../../daemon/config.ts';
-import { routePolicies } from '../../daemon/router/route-policies.ts';
+import { hasPrefix } from '../../daemon/router/path-prefix.ts';
+import { type PolicyTarget, routePolicies } from '../../daemon/router/route-policies.ts';
 import { DEFAULT_POLICY, type RoutePolicy } from '../../daemon/router/route-policy.ts';
 import { ConfigError } from '../../lib/config-file.ts';
 import { TEST_ENVIRONMENT } from '../support/daemon.ts';
 
 const WORLD = { namespace: 'shop', service: 'world' };
 
-function policyFor(keys: string, of = WORLD): RoutePolicy {
+function policyFor(keys: string, of: PolicyTarget = WORLD): RoutePolicy {
   const config = parseDaemonConfig('f', `routers: [{protocol: http, ${keys}}]`, TEST_ENVIRONMENT);
   const [router] = config.routers;
   assert.ok(router !== undefined);
@@ -88,6 +89,32 @@ describe('policies of routes', () => {
     assert.deepEqual(balancer('kind: ewma, decayTimeMs: 1'), { ...defaults, decayTimeMs: 1 });
   });
 
+  test('a constant backoff is 0 ms where it is not said, as in linkerd', () => {
+    const { retryBackoff } = policyFor('service: {retries: {backoff: {kind: constant}}}');
+    assert.deepEqual(retryBackoff, { kind: 'constant', ms: 0 });
+  });
+
+  test('the requeue budget has defaults of its own', () => {
+    const { requeueBudget, retryBudget } = policyFor('client: {requeueBudget: {ttlSecs: 3}}');
+    assert.deepEqual(requeueBudget, { ttlSecs: 3, minRetriesPerSec: 10, percentCanRetry: 1 });
+    assert.deepEqual(retryBudget, DEFAULT_POLICY.retryBudget);
+  });
+
+  test("linkerd's connections: each thread its part, and one at least", () => {
+    const config = parseDaemonConfig(
+      'f',
+      `routers: [{protocol: http, client: {clientSession: {lifeTimeMs: 9},
+        hostConnectionPool: {minSize: 1, maxSize: 5, idleTimeMs: 7, maxWaiters: 0}}}]`,
+      TEST_ENVIRONMENT,
+    );
+    const [router] = config.routers;
+    assert.ok(router !== undefined);
+    const expected = { minSize: 1, maxWaiters: 0, idleMs: 7, sessionIdleMs: Number.POSITIVE_INFINITY, lifeMs: 9 };
+    assert.deepEqual(routePolicies(router)(WORLD).connections, { ...expected, maxSize: 5 });
+    assert.deepEqual(routePolicies(router, { workers: 2 })(WORLD).connections, { ...expected, maxSize: 2 });
+    assert.deepEqual(routePolicies(router, { workers: 9 })(WORLD).connections, { ...expected, maxSize: 1 });
+  });
+
   test('failure accrual can be turned off', () => {
     const { failureAccrual } = policyFor('client: {failureAccrual: {kind: none}}');
     assert.equal(failureAccrual.failures, Number.POSITIVE_INFINITY);
@@ -112,6 +139,90 @@ describe('policies of routes', () => {
     assert.deepEqual(limits('other', 'world'), [200, undefined, 'constant']);
     assert.deepEqual(limits('any', 'hello'), [900, 20, 'constant']);
     assert.deepEqual(limits('', 'api.example.com'), [900, undefined, 'constant']);
+  });
+
+  for (const [prefix, path, expected] of [
+    ['/foo/bar', '/foo/bar', true],
+    ['/foo/bar', '/foo/bar/bas', true],
+    ['/foo/bar/', '/foo/bar/bas', true],
+    ['/foo/bar', '/foo/goo', false],
+    ['/foo/bar', '/foo', false],
+    ['/foo/*/*', '/foo/hi/there', true],
+    ['/foo/{A}', '/foo/bar/bas', true],
+    ['/foo/{A-b c}/*/{B}', '/foo/boo/bar/bas', true],
+    ['/foo/{A}/bar', '/foo/bar/bad', false],
+    ['/foo/bar/{A}:http', '/foo/bar/bas:http', true],
+    ['/foo/bar/{A}:http', '/foo/bar/bas:https', false],
+    ['/foo/{A}/*/{B}:http', '/foo/boo/bar/bas:http', true],
+    ['/foo/{A}:http', '/foo/bar/bas:http', false],
+    ['/foo/bar/{A}:http/{B}', '/foo/bar/bas:http/blarg', true],
+    ['/foo/bar/{A}:http/more', '/foo/bar/bas:http', true],
+    ['/foo/fo*', '/foo/foo', false],
+    ['/', '/foo', true],
+  ] as const) {
+    test(`linkerd's PathMatcher: ${prefix} ${expected ? 'takes' : 'leaves'} ${path}`, () => {
+      assert.equal(hasPrefix(path, prefix), expected);
+    });
+  }
+
+  test('each name that a request may give a destination', () => {
+    const timeout = (prefix: string, of: PolicyTarget) =>
+      policyFor(`service: {kind: io.l5d.static, configs: [{prefix: '${prefix}', totalTimeoutMs: 1}]}`, of)
+        .totalTimeoutMs;
+    const outside = { namespace: '', service: 'egress', outside: { host: 'api.example.com', port: 8080 } };
+    for (const [prefix, of] of [
+      ['/', WORLD],
+      ['/svc', WORLD],
+      ['/svc/world.shop.svc', WORLD],
+      ['/svc/world.shop.svc.cluster.local/', WORLD],
+      ['/svc/api.example.com', outside],
+      ['/svc/api.example.com:8080', outside],
+      ['/svc/{host}:8080', outside],
+    ] as const) {
+      assert.equal(timeout(prefix, of), 1, prefix);
+    }
+    for (const [prefix, of] of [
+      ['/svc/world.shop.svc.elsewhere', WORLD],
+      ['/svc/egress', outside],
+      ['/svc/api.example.com:80', outside],
+    ] as const) {
+      assert.equal(timeout(prefix, of), undefined, prefix);
+    }
+  });
+
+  test('client ids, with and without what transformers put before', () => {
+    const transformers =
+      'interpreter: {transformers: [{kind: io.l5d.k8s.daemonset, namespace: mesh, service: l5d, port: incoming}]}';
+    const timeout = (prefix: string, of: PolicyTarget, more = transformers) =>
+      policyFor(
+        `${more}, client: {kind: io.l5d.static, configs: [{prefix: '${prefix}', requestAttemptTimeoutMs: 1}]}`,
+        of,
+      ).attemptTimeoutMs;
+    for (const prefix of [
+      '/#/io.l5d.k8s/shop',
+      '/*/io.l5d.k8s/{namespace}/*/world',
+      '/%/io.l5d.k8s.daemonset/mesh/incoming/l5d',
+      '/%/io.l5d.k8s.daemonset/mesh/incoming/l5d/#/io.l5d.k8s/shop/http/world',
+      '/%/io.l5d.k8s.daemonset/another/mesh/than-ours/#/io.l5d.k8s/shop/http/world',
+      '/*/*/*/*/*/#/io.l5d.k8s/shop',
+    ]) {
+      assert.equal(timeout(prefix, WORLD), 1, prefix);
+    }
+    assert.equal(timeout('/%/io.l5d.k8s.daemonset/mesh/incoming/l5d', WORLD, 'label: outgoing'), undefined);
+    assert.equal(timeout('/%/io.l5d.k8s.daemonset/other', WORLD), undefined);
+    const localnode = 'interpreter: {transformers: [{kind: io.l5d.k8s.localnode}]}';
+    assert.equal(timeout('/%/io.l5d.k8s.localnode/10.1.2.3/#/io.l5d.k8s/shop', WORLD, localnode), 1);
+    assert.equal(timeout('/#/io.l5d.fs/web', { namespace: '', service: 'web' }), 1);
+    const outside = { namespace: '', service: 'egress', outside: { host: 'api.example.com', port: 80 } };
+    assert.equal(timeout('/$/inet/api.example.com/80', outside), 1);
+  });
+
+  test('what two entries say of retries is put together, as in linkerd', () => {
+    const { retryBudget, retryBackoff } = policyFor(`service: {kind: io.l5d.static, configs: [
+      {prefix: /svc, retries: {backoff: {kind: constant, ms: 3}, budget: {ttlSecs: 2, percentCanRetry: 9}}},
+      {prefix: /svc/world, retries: {budget: {ttlSecs: 5}}}]}`);
+    assert.deepEqual(retryBackoff, { kind: 'constant', ms: 3 });
+    assert.deepEqual(retryBudget, { ...DEFAULT_POLICY.retryBudget, ttlSecs: 5 });
   });
 
   for (const [keys, expected] of [
@@ -173,6 +284,16 @@ describe('policies of routes', () => {
       'service: {kind: io.l5d.static, configs: [{prefix: world}]}',
       'service.configs[0].prefix: give a path such as /svc/world; * stands for one segment',
     ],
+    [
+      'client: {hostConnectionPool: {minSize: 2, maxSize: 1}}',
+      'client.hostConnectionPool.maxSize: give at least minSize',
+    ],
+    ['client: {hostConnectionPool: {maxSize: 0}}', 'client.hostConnectionPool.maxSize: give a number, 1 or more'],
+    [
+      'client: {clientSession: {lifeTimeMs: 0}}',
+      'client.clientSession.lifeTimeMs: give a number of milliseconds, 1 or more',
+    ],
+    ['bindingTimeoutMs: 0', 'bindingTimeoutMs: give a number of milliseconds, 1 or more'],
     ['servers: [{maxConcurrentRequests: 0}]', 'servers[0].maxConcurrentRequests: give a number, 1 or more'],
   ] as const) {
     test(`${keys} is refused`, () => {
