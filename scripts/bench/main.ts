@@ -3,7 +3,7 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes, `-- workers` what a second thread brings.
+ * a review takes, `-- workers` what a second thread brings, `-- failures [case …]` what slow, failing and missing pods cost.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -11,6 +11,8 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
+import { type Finding, page as failurePage, findingLine } from './failures/finding.ts';
+import { measureFailures } from './failures.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
@@ -48,6 +50,7 @@ try {
   else if (positionals.includes('webhook')) await webhook();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('soak')) await soakLong();
+  else if (positionals[0] === 'failures') await failures(positionals.slice(1));
   else await speed();
 } finally {
   await processes.stop();
@@ -60,6 +63,22 @@ async function memory(): Promise<void> {
 
 async function webhook(): Promise<void> {
   for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
+}
+
+/** Some cases alone write nothing. */
+async function failures(only: readonly string[]): Promise<void> {
+  const findings: Finding[] = [];
+  await measureFailures(processes, dir, ROOT, {
+    only,
+    onFinding: (finding) => {
+      findings.push(finding);
+      print(findingLine(finding));
+    },
+  });
+  if (only.length > 0) return;
+  const date = new Date().toISOString().slice(0, 10);
+  const where = `This run: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
+  writeFileSync(join(OUT, 'failures.md'), failurePage(findings, where));
 }
 
 async function soakLong(): Promise<void> {
