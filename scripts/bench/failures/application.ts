@@ -1,6 +1,6 @@
 /**
  * A pod of the failure cases, in a process of its own: started with its address, its port and its name; tells its parent 'ready'
- * when it listens. Answers with its name, in the way that `POST /behaviour` last said; `GET /seen` tells what it was asked.
+ * when it listens, and at its end what it was asked (Seen). Answers with its name, in the way that `POST /behaviour` last said; `GET /seen` tells what it was asked.
  * At SIGTERM it finishes what it has read and closes connections as they become idle, unless it was told to die at once.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -57,7 +57,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 
 process.on('SIGTERM', () => {
   if (behaviour.abrupt === true) process.exit();
-  server.close(() => process.exit());
+  server.close(() => process.send?.(seen, () => process.exit()));
   setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS);
 });
 process.on('disconnect', () => process.exit());

@@ -1,3 +1,5 @@
+const SHOWN_REASONS = 5;
+
 /** One figure of a case. */
 export interface Finding {
   readonly case: string;
@@ -6,13 +8,16 @@ export interface Finding {
   readonly unit: string;
   /** What it must not exceed; undefined for what is only told. */
   readonly limit?: number;
+  /** What failed, and why, for whoever looks into it. */
+  readonly reasons?: readonly string[];
 }
 
-/** `case · what   measured   (at most limit) held`, as one line of text. */
+/** `case · what   measured   (at most limit) held`, as a line of text, and what failed. */
 export function findingLine(finding: Finding): string {
   const { what, limit, unit } = finding;
   const wanted = limit === undefined ? '' : `   at most ${limit}${unit}   ${held(finding) ? 'held' : 'NOT HELD'}`;
-  return `${finding.case} · ${what}: ${figure(finding)}${wanted}`;
+  const reasons = (finding.reasons ?? []).slice(0, SHOWN_REASONS).map((reason) => `\n    ${reason}`);
+  return `${finding.case} · ${what}: ${figure(finding)}${wanted}${reasons.join('')}`;
 }
 
 /** A page in Markdown, one row a figure. `where`: on what machine, when. */

@@ -3,7 +3,10 @@ import { Agent, type RequestOptions, request } from 'node:http';
 /** Requests that are sent when they are due, whatever has become of those before. */
 export interface LoadOrder {
   readonly perSecond: number;
+  /** At most. */
   readonly seconds: number;
+  /** Ends it before. */
+  readonly end?: AbortSignal;
   /** Sent in turns. */
   readonly methods: readonly ('GET' | 'POST')[];
   /** Where the n-th goes to. */
@@ -31,10 +34,10 @@ const POSTED = Buffer.alloc(256, 'x');
 let requests = 0;
 
 /** Sends an order's requests; resolves with what became of them, in the order of their ends, when all have ended. */
-export async function sendOpenLoop({ perSecond, seconds, methods, to }: LoadOrder): Promise<Outcome[]> {
+export async function sendOpenLoop({ perSecond, seconds, end, methods, to }: LoadOrder): Promise<Outcome[]> {
   const agent = new Agent({ keepAlive: true });
   const outcomes: Outcome[] = [];
-  const total = perSecond * seconds;
+  let total = perSecond * seconds;
   const startedAt = performance.now();
   let sent = 0;
   await new Promise<void>((resolve) => {
@@ -43,6 +46,7 @@ export async function sendOpenLoop({ perSecond, seconds, methods, to }: LoadOrde
       if (outcomes.length === total) resolve();
     };
     const timer = setInterval(() => {
+      if (end?.aborted === true) total = Math.min(total, sent + 1); // one more, so that the last outcome ends the load
       const due = Math.min(total, Math.floor(((performance.now() - startedAt) * perSecond) / 1_000));
       for (; sent < due; sent += 1) {
         const method = methods[sent % methods.length] ?? 'GET';
@@ -85,6 +89,16 @@ function sendOne(method: 'GET' | 'POST', options: RequestOptions, take: (outcome
 /** Those that did not get a 2xx. */
 export function failed(outcomes: readonly Outcome[]): Outcome[] {
   return outcomes.filter(({ status }) => status < 200 || status >= 300);
+}
+
+/** Of what did not get a 2xx: how often each reason, the commonest first. */
+export function reasons(outcomes: readonly Outcome[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { method, status, why, pod } of failed(outcomes)) {
+    const reason = `${method} ${status} ${why ?? `answered by ${pod}`}`;
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return [...counts].sort(([, a], [, b]) => b - a).map(([reason, count]) => `${count} × ${reason}`);
 }
 
 /** In hundredths of all, how many did not get a 2xx. */

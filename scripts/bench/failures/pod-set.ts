@@ -33,7 +33,7 @@ export class PodSet {
   pods: readonly Pod[] = [];
   readonly #options: PodSetOptions;
   readonly #leaving = new Set<Pod>();
-  /** What those that have ended were asked. */
+  /** What pods were asked, as far as they have told. */
   readonly #seen = new Map<string, Seen>();
   #made = 0;
 
@@ -59,7 +59,7 @@ export class PodSet {
     await Promise.all(this.pods.map((pod) => this.behave(pod, behaviour)));
   }
 
-  /** What each pod was asked, by its name; of those that have ended, as far as it was read before. */
+  /** What each pod was asked, by its name; of those that were killed, as far as it was read before. */
   async seen(): Promise<ReadonlyMap<string, Seen>> {
     await Promise.all(this.pods.map((pod) => this.#readSeen(pod)));
     return this.#seen;
@@ -96,6 +96,7 @@ export class PodSet {
     const args = [APPLICATION, ip, String(PORT), name];
     const child = this.#options.processes.start(process.execPath, args, { cpu: BOTH_CPUS, ipc: true });
     await once(child, 'message');
+    child.on('message', (seen: Seen) => this.#seen.set(name, seen));
     await this.#options.register(name, node, ip);
     return { name, node, ip, child };
   }
