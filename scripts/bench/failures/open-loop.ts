@@ -77,7 +77,7 @@ function sendOne(method: 'GET' | 'POST', options: RequestOptions, take: (outcome
     });
     response.on('error', () => {});
     response.on('close', () => {
-      const why = error === undefined ? undefined : `${error}: ${text.trim()}`;
+      const why = error === undefined ? undefined : `${error}: ${text.split('\n', 1)[0]}`;
       end(response.complete ? (response.statusCode ?? 0) : 0, pod as string | undefined, why);
     });
   });
