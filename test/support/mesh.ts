@@ -40,7 +40,7 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` of all.
+   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` and the monotonic clock `now` of all.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
@@ -49,7 +49,13 @@ export class TestMesh {
       tls = 'off',
       incomingKeys = '',
       workers = 1,
-    }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string; workers?: number } = {},
+      now,
+    }: {
+      tls?: string | Readonly<Record<string, string>>;
+      incomingKeys?: string;
+      workers?: number;
+      now?: () => number;
+    } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
@@ -60,7 +66,7 @@ export class TestMesh {
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
     for (const [nodeName, nodeIp] of Object.entries(nodes))
-      await mesh.#startDaemon(nodeName, nodeIp, incomingKeys, workers);
+      await mesh.#startDaemon(nodeName, nodeIp, incomingKeys, { workers, now });
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -76,7 +82,12 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string, workers: number): Promise<void> {
+  async #startDaemon(
+    nodeName: string,
+    nodeIp: string,
+    incomingKeys: string,
+    options: { readonly workers: number; readonly now: (() => number) | undefined },
+  ): Promise<void> {
     const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
@@ -101,7 +112,7 @@ routers:
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
-        workers,
+        ...options,
         loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );
@@ -173,7 +184,12 @@ routers:
     this.#servers.push(server);
     server.listen(0, where.ip);
     await once(server, 'listening');
-    const { namespace, name, ip, node } = where;
+    await this.register(where);
+    return { ...where, port: (server.address() as AddressInfo).port };
+  }
+
+  /** Registers a pod whose application is started elsewhere. */
+  async register({ namespace, name, ip, node }: Omit<TestPod, 'port'>): Promise<void> {
     await this.kubernetes.apply({
       apiVersion: 'v1',
       kind: 'Pod',
@@ -181,7 +197,6 @@ routers:
       spec: { nodeName: node, containers: [{ name: 'app', image: 'app' }] },
       status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True' }] },
     });
-    return { ...where, port: (server.address() as AddressInfo).port };
   }
 
   async service(namespace: string, name: string, ports: { name: string; port: number }[]): Promise<void> {

@@ -66,6 +66,7 @@ function steps(how: string, outcomes: readonly Outcome[], limit?: number): Findi
       ...(limit === undefined ? {} : { limit }),
     },
     { case: of, what: `p50, ${how}`, measured: Math.round(latencyQuantile(outcomes, 0.5)), unit: ' ms' },
+    { case: of, what: `p95, ${how}`, measured: Math.round(latencyQuantile(outcomes, 0.95)), unit: ' ms' },
     { case: of, what: `p99, ${how}`, measured: Math.round(latencyQuantile(outcomes, 0.99)), unit: ' ms' },
   ];
 }
