@@ -1,10 +1,15 @@
+import { availableParallelism } from 'node:os';
 import { buildDaemon } from './daemon.ts';
 import { failingPod, panic, retryBudget, slowPod, unevenNodes } from './failures/balancing.ts';
 import { FailureMesh, type FailureMeshOptions } from './failures/failure-mesh.ts';
-import type { Finding } from './failures/finding.ts';
+import { type Finding, held } from './failures/finding.ts';
 import { addSteps, failureAccrual } from './failures/linkerd-examples.ts';
 import { killedDaemon, rollingRestart } from './failures/outages.ts';
 import type { Processes } from './processes.ts';
+
+/** Where other programs took more of the machine than this, what did not hold says nothing of the daemon: it is done again. */
+const DISTURBED_SHARE = 0.25;
+const MOST_RUNS = 3;
 
 const NODES = ['node-1', 'node-2', 'node-3'];
 /** By Service, as the cases name them. */
@@ -36,17 +41,27 @@ const CASES: readonly FailureCase[] = [
   { name: 'rolling-tls', tls: 'required', run: (mesh) => rollingRestart(mesh, 'mTLS', false) },
 ];
 
+export interface FailureOptions {
+  /** The names of the cases to be run; empty: all. */
+  readonly only: readonly string[];
+  /** What other programs than these have used so far, µs. */
+  readonly foreignCpuUs: () => number;
+  onFinding(finding: Finding): void;
+  /** A case is done again, and why. */
+  onRepeated(why: string): void;
+}
+
 /**
- * What slow, failing and missing pods and daemons cost callers, on real sockets and processes; some five minutes. `only`: the
- * names of the cases, all where none is given. Throws where a mesh does not start, or one of the names is no case.
+ * What slow, failing and missing pods and daemons cost callers, on real sockets and processes; some four minutes. Throws
+ * where a mesh does not start, or one of the names is no case.
  */
 export async function measureFailures(
   processes: Processes,
   dir: string,
   root: string,
-  options: { readonly only: readonly string[]; onFinding(finding: Finding): void },
+  options: FailureOptions,
 ): Promise<void> {
-  const { only, onFinding } = options;
+  const { only } = options;
   const unknown = only.filter((name) => !CASES.some((one) => one.name === name));
   if (unknown.length > 0)
     throw new Error(`no case ${unknown.join(', ')}; there are ${CASES.map(({ name }) => name).join(', ')}`);
@@ -59,9 +74,24 @@ export async function measureFailures(
     if (cases.length === 0) continue;
     const mesh = await FailureMesh.start({ processes, dir, main, net, nodes: NODES, tls, routerKeys: ROUTER_KEYS });
     try {
-      for (const { run } of cases) for (const finding of await run(mesh)) onFinding(finding);
+      for (const one of cases) await runCase(one, mesh, options);
     } finally {
       await mesh.stop();
     }
+  }
+}
+
+async function runCase({ name, run }: FailureCase, mesh: FailureMesh, options: FailureOptions): Promise<void> {
+  const { foreignCpuUs, onFinding, onRepeated } = options;
+  for (let runs = 1; ; runs += 1) {
+    const [foreignBefore, startedAt] = [foreignCpuUs(), performance.now()];
+    const findings = await run(mesh);
+    const share = (foreignCpuUs() - foreignBefore) / (availableParallelism() * (performance.now() - startedAt) * 1_000);
+    if (findings.every(held) || share < DISTURBED_SHARE || runs === MOST_RUNS) {
+      for (const finding of findings) onFinding(finding);
+      return;
+    }
+    const lost = findings.filter((finding) => !held(finding)).map(({ what }) => what);
+    onRepeated(`${name}: other programs took ${(100 * share).toFixed(0)} % of the machine (${lost.join('; ')})`);
   }
 }

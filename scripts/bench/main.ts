@@ -15,7 +15,7 @@ import { type Finding, page as failurePage, findingLine } from './failures/findi
 import { measureFailures } from './failures.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
-import { machineCpuUs, Processes, usage } from './processes.ts';
+import { familyCpuUs, machineCpuUs, Processes, usage } from './processes.ts';
 import { type Circumstances, comparison, page, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
@@ -68,8 +68,14 @@ async function webhook(): Promise<void> {
 /** Some cases alone write nothing. */
 async function failures(only: readonly string[]): Promise<void> {
   const findings: Finding[] = [];
+  const repeated: string[] = [];
   await measureFailures(processes, dir, ROOT, {
     only,
+    foreignCpuUs: () => machineCpuUs() - familyCpuUs(process.pid),
+    onRepeated: (why) => {
+      repeated.push(why);
+      print(`done again: ${why}`);
+    },
     onFinding: (finding) => {
       findings.push(finding);
       print(findingLine(finding));
@@ -78,7 +84,7 @@ async function failures(only: readonly string[]): Promise<void> {
   if (only.length > 0) return;
   const date = new Date().toISOString().slice(0, 10);
   const where = `This run: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
-  writeFileSync(join(OUT, 'failures.md'), failurePage(findings, where));
+  writeFileSync(join(OUT, 'failures.md'), failurePage(findings, repeated, where));
 }
 
 async function soakLong(): Promise<void> {

@@ -101,6 +101,13 @@ export function usage(pids: readonly number[]): Usage {
   return { cpuUs, rssBytes };
 }
 
+/** What a process, its children and those of them that have ended have used so far, µs. */
+export function familyCpuUs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  const [cutime = 0, cstime = 0] = fields.slice(CUTIME_FIELD, CUTIME_FIELD + 2).map(Number);
+  return usage([pid]).cpuUs + ((cutime + cstime) * 1_000_000) / TICKS_PER_SECOND;
+}
+
 /** CPU time that all programs of the machine have used so far, µs, and what its hypervisor gave to others. */
 export function machineCpuUs(): number {
   const [user = 0, nice = 0, system = 0, , , , , steal = 0] = readFileSync('/proc/stat', 'utf8')
@@ -129,6 +136,8 @@ export function isInstalled(command: string, versionFlag: string): boolean {
 }
 
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+/** Of /proc/<pid>/stat, counted from the state (proc(5)). */
+const CUTIME_FIELD = 13;
 const PAGE_BYTES = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
 
 function canPin(cpu: number): boolean {

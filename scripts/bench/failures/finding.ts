@@ -20,8 +20,8 @@ export function findingLine(finding: Finding): string {
   return `${finding.case} · ${what}: ${figure(finding)}${wanted}${reasons.join('')}`;
 }
 
-/** A page in Markdown, one row a figure. `where`: on what machine, when. */
-export function page(findings: readonly Finding[], where: string): string {
+/** A page in Markdown, one row a figure. `repeated`: what was done again, and why; `where`: on what machine, when. */
+export function page(findings: readonly Finding[], repeated: readonly string[], where: string): string {
   const rows = findings.map((finding, i) => {
     const { what, limit, unit } = finding;
     const name = finding.case === findings[i - 1]?.case ? '' : finding.case;
@@ -43,10 +43,11 @@ ${rows.join('\n')}
 Rolling restarts end pods as Kubernetes does: SIGTERM at the moment at which their deletion is noted, their endpoints say so 100 ms later,
 and a pod closes connections whenever they are idle, announced by nothing. Killed daemons are still called ready for 1.5 s, and are back
 2 s later. In linkerd's examples (\`failure-accrual\`, \`add-steps\`) what is compared is linkerd's own question: the same pods, in turns.
-`;
+${repeated.map((why) => `\nDone again: ${why}.\n`).join('')}`;
 }
 
-function held({ measured, limit }: Finding): boolean {
+/** Whether a figure is within its limit. */
+export function held({ measured, limit }: Finding): boolean {
   return limit === undefined || measured <= limit;
 }
 
