@@ -20,13 +20,14 @@ const ROUTER_KEYS = `service: {kind: io.l5d.static, configs: [
    client: {kind: io.l5d.static, configs: [
     {prefix: '/#/io.l5d.k8s/shop/http/accrual-none', failureAccrual: {kind: none}, loadBalancer: {kind: roundRobin}}]}`;
 
-interface FailureCase {
+export interface FailureCase {
   readonly name: string;
   readonly tls: FailureMeshOptions['tls'];
   readonly run: (mesh: FailureMesh) => Promise<Finding[]>;
 }
 
-const CASES: readonly FailureCase[] = [
+/** In the order in which they are shown. */
+export const CASES: readonly FailureCase[] = [
   { name: 'slow', tls: 'off', run: slowPod },
   { name: 'failing', tls: 'off', run: failingPod },
   { name: 'uneven', tls: 'off', run: unevenNodes },
@@ -46,7 +47,8 @@ export interface FailureOptions {
   readonly only: readonly string[];
   /** What other programs than these have used so far, µs. */
   readonly foreignCpuUs: () => number;
-  onFinding(finding: Finding): void;
+  /** A case is over. */
+  onFindings(name: string, findings: readonly Finding[]): void;
   /** A case is done again, and why. */
   onRepeated(why: string): void;
 }
@@ -82,13 +84,13 @@ export async function measureFailures(
 }
 
 async function runCase({ name, run }: FailureCase, mesh: FailureMesh, options: FailureOptions): Promise<void> {
-  const { foreignCpuUs, onFinding, onRepeated } = options;
+  const { foreignCpuUs, onFindings, onRepeated } = options;
   for (let runs = 1; ; runs += 1) {
     const [foreignBefore, startedAt] = [foreignCpuUs(), performance.now()];
     const findings = await run(mesh);
     const share = (foreignCpuUs() - foreignBefore) / (availableParallelism() * (performance.now() - startedAt) * 1_000);
     if (findings.every(held) || share < DISTURBED_SHARE || runs === MOST_RUNS) {
-      for (const finding of findings) onFinding(finding);
+      onFindings(name, findings);
       return;
     }
     const lost = findings.filter((finding) => !held(finding)).map(({ what }) => what);

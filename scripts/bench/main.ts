@@ -5,14 +5,14 @@
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
  * a review takes, `-- workers` what a second thread brings, `-- failures [case …]` what slow, failing and missing pods cost.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
 import { type Finding, page as failurePage, findingLine } from './failures/finding.ts';
-import { measureFailures } from './failures.ts';
+import { CASES as FAILURE_CASES, measureFailures } from './failures.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { familyCpuUs, machineCpuUs, Processes, usage } from './processes.ts';
@@ -65,26 +65,24 @@ async function webhook(): Promise<void> {
   for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
 }
 
-/** Some cases alone write nothing. */
+/** Some cases alone replace what was found in them before. */
 async function failures(only: readonly string[]): Promise<void> {
-  const findings: Finding[] = [];
-  const repeated: string[] = [];
+  const file = join(OUT, 'failures.json');
+  const all: Record<string, readonly Finding[]> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
   await measureFailures(processes, dir, ROOT, {
     only,
     foreignCpuUs: () => machineCpuUs() - familyCpuUs(process.pid),
-    onRepeated: (why) => {
-      repeated.push(why);
-      print(`done again: ${why}`);
-    },
-    onFinding: (finding) => {
-      findings.push(finding);
-      print(findingLine(finding));
+    onRepeated: (why) => print(`done again: ${why}`),
+    onFindings: (name, findings) => {
+      all[name] = findings;
+      for (const finding of findings) print(findingLine(finding));
     },
   });
-  if (only.length > 0) return;
+  writeJson('failures.json', all);
   const date = new Date().toISOString().slice(0, 10);
-  const where = `This run: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
-  writeFileSync(join(OUT, 'failures.md'), failurePage(findings, repeated, where));
+  const where = `Last: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
+  const shown = FAILURE_CASES.flatMap(({ name }) => all[name] ?? []);
+  writeFileSync(join(OUT, 'failures.md'), failurePage(shown, where));
 }
 
 async function soakLong(): Promise<void> {

@@ -20,8 +20,8 @@ export function findingLine(finding: Finding): string {
   return `${finding.case} · ${what}: ${figure(finding)}${wanted}${reasons.join('')}`;
 }
 
-/** A page in Markdown, one row a figure. `repeated`: what was done again, and why; `where`: on what machine, when. */
-export function page(findings: readonly Finding[], repeated: readonly string[], where: string): string {
+/** A page in Markdown, one row a figure. `where`: on what machine, when. */
+export function page(findings: readonly Finding[], where: string): string {
   const rows = findings.map((finding, i) => {
     const { what, limit, unit } = finding;
     const name = finding.case === findings[i - 1]?.case ? '' : finding.case;
@@ -32,7 +32,8 @@ export function page(findings: readonly Finding[], repeated: readonly string[], 
 
 Written by \`npm run bench -- failures\`: daemons as processes, one a node, on loopback addresses; pods that are processes too, and do
 as they are told (latency, failures, SIGTERM); an API server in memory; requests at a fixed rate, whatever becomes of those before,
-from a pod of one node. ${where}
+from a pod of one node. A case that does
+not hold while other programs take more than a quarter of the machine is done again, twice at most. ${where}
 
 [docs/simulate](../simulate/README.md) has the like on a virtual clock, with more pods and beside other balancers.
 
@@ -43,7 +44,7 @@ ${rows.join('\n')}
 Rolling restarts end pods as Kubernetes does: SIGTERM at the moment at which their deletion is noted, their endpoints say so 100 ms later,
 and a pod closes connections whenever they are idle, announced by nothing. Killed daemons are still called ready for 1.5 s, and are back
 2 s later. In linkerd's examples (\`failure-accrual\`, \`add-steps\`) what is compared is linkerd's own question: the same pods, in turns.
-${repeated.map((why) => `\nDone again: ${why}.\n`).join('')}`;
+`;
 }
 
 /** Whether a figure is within its limit. */
