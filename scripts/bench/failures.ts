@@ -93,7 +93,9 @@ async function runCase({ name, run }: FailureCase, mesh: FailureMesh, options: F
       onFindings(name, findings);
       return;
     }
-    const lost = findings.filter((finding) => !held(finding)).map(({ what }) => what);
+    const lost = findings
+      .filter((finding) => !held(finding))
+      .map(({ what, reasons = [] }) => [what, ...reasons.slice(0, 2)].join(': '));
     onRepeated(`${name}: other programs took ${(100 * share).toFixed(0)} % of the machine (${lost.join('; ')})`);
   }
 }

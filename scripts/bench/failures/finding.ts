@@ -32,8 +32,8 @@ export function page(findings: readonly Finding[], where: string): string {
 
 Written by \`npm run bench -- failures\`: daemons as processes, one a node, on loopback addresses; pods that are processes too, and do
 as they are told (latency, failures, SIGTERM); an API server in memory; requests at a fixed rate, whatever becomes of those before,
-from a pod of one node. A case that does
-not hold while other programs take more than a quarter of the machine is done again, twice at most. ${where}
+from a pod of one node. A case that does not hold while other programs take more than a quarter of the machine is done again, twice at
+most, and cases may be of different runs. ${where}
 
 [docs/simulate](../simulate/README.md) has the like on a virtual clock, with more pods and beside other balancers.
 
