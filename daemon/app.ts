@@ -97,7 +97,7 @@ class Daemon implements RunningDaemon {
         metrics: this.#registry,
         readiness: this.readiness,
         tell: (change) => {
-          state.apply(change);
+          this.#dataPath.apply(change);
           this.#workers.tell({ kind: 'cluster', change });
         },
       });

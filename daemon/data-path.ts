@@ -4,7 +4,7 @@ import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
 import { Http1Pool, POD_IDLE_MS } from './client/http1-pool.ts';
 import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
-import type { ClusterState } from './discovery/cluster-state.ts';
+import type { ClusterChange, ClusterState } from './discovery/cluster-state.ts';
 import { DiscoDirectory } from './discovery/disco-directory.ts';
 import { meshErrorLines } from './http/mesh-errors.ts';
 import type { IdentitySource } from './identity/identity.ts';
@@ -36,7 +36,7 @@ export interface DataPathOptions {
   readonly config: DaemonConfig;
   readonly environment: DaemonEnvironment;
   readonly place: WorkerPlace;
-  /** Kept true by someone else. */
+  /** Kept true by `apply`. */
   readonly state: ClusterState;
   /** Undefined where TLS is off. */
   readonly identity: IdentitySource | undefined;
@@ -52,7 +52,7 @@ export interface DataPathOptions {
 
 /**
  * All that a request passes, of one thread: the config's routers with their listeners, and the connections that they make.
- * Reads the cluster and the identity as it is given them.
+ * Reads the identity as it is given it.
  */
 export class DataPath {
   readonly #options: DataPathOptions;
@@ -84,6 +84,18 @@ export class DataPath {
       metrics: this.#metrics,
     });
     registry.onCollect(() => this.#collect());
+  }
+
+  /**
+   * Takes what the cluster says. A pod that terminates loses its idle connections: servers that stop wait for them, or close them under
+   * the next request.
+   */
+  apply(change: ClusterChange): void {
+    this.#options.state.apply(change);
+    if (change.kind !== 'pods') return;
+    for (const { object } of change.changes) {
+      if (object?.terminating === true) for (const ip of object.ips) this.#podPool.closeIdle(ip);
+    }
   }
 
   /** Begins to read directories of endpoints. Throws the system's error where one cannot be read. */

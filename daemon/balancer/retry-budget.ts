@@ -1,4 +1,6 @@
 const SLICES = 10;
+/** One more than a `ttlSecs` has, so that nothing is forgotten before its time, wherever in its slice it was. */
+const KEPT = SLICES + 1;
 
 export interface RetryBudgetOptions {
   /** Time over which requests and retries are weighed against each other, s (linkerd's `ttlSecs`). */
@@ -18,7 +20,7 @@ export const RETRY_BUDGET: RetryBudgetOptions = { ttlSecs: 10, minRetriesPerSec:
  */
 export class RetryBudget {
   readonly #options: RetryBudgetOptions;
-  readonly #slices = new Float64Array(SLICES);
+  readonly #slices = new Float64Array(KEPT);
   readonly #sliceMs: number;
   #current = 0;
 
@@ -47,10 +49,10 @@ export class RetryBudget {
   #advance(now: number): number {
     const slice = Math.floor(now / this.#sliceMs);
     if (slice > this.#current) {
-      const expired = Math.min(SLICES, slice - this.#current);
-      for (let i = 1; i <= expired; i += 1) this.#slices[(this.#current + i) % SLICES] = 0;
+      const expired = Math.min(KEPT, slice - this.#current);
+      for (let i = 1; i <= expired; i += 1) this.#slices[(this.#current + i) % KEPT] = 0;
       this.#current = slice;
     }
-    return slice % SLICES;
+    return slice % KEPT;
   }
 }

@@ -16,6 +16,8 @@ const SMALL_READ_BYTES = 4 * 1024;
 /** A reset that answers a request comes within a round trip of the cluster's network. */
 const RESET_MS = 20;
 const RESETS = new Set(['ECONNRESET', 'EPIPE']);
+/** On a new connection, too, and then it comes as soon; the rest is how late a busy machine may notice. */
+const RESET_AT_ONCE_MS = 100;
 
 /** What a connection needs of the pool that owns it. */
 export interface ConnectionOwner {
@@ -41,7 +43,7 @@ export interface UpstreamConnection {
 /** One connection to a server: one request at a time, never reused in a state that is not certain. */
 export class Http1ClientConnection implements UpstreamConnection {
   readonly address: ServerAddress;
-  /** When it last became idle, ms of the owner's clock. */
+  /** When it last became idle, at first when it stood, ms of the owner's clock. */
   idleSince = 0;
   /** ms of the owner's clock; 0 where the owner has no use for it. */
   openedAt = 0;
@@ -68,6 +70,8 @@ export class Http1ClientConnection implements UpstreamConnection {
   #stale = false;
   #served = 0;
   #answerBegun = false;
+  /** The server has closed its side. */
+  #ended = false;
   #failure: Error | undefined;
   #gone = false;
   /** The socket is a tunnel's. */
@@ -80,6 +84,7 @@ export class Http1ClientConnection implements UpstreamConnection {
     const socket = connector.connect(address, {
       onReady: () => {
         this.#connected = true;
+        this.idleSince = owner.now();
       },
       onStale: () => {
         this.#stale = true;
@@ -332,14 +337,11 @@ export class Http1ClientConnection implements UpstreamConnection {
       this.#endAnswer(true);
       return;
     }
-    if (this.#onStaleConnection && !('encrypted' in this.#socket)) this.#askWhetherRead();
+    this.#ended = true;
+    const unanswered = this.#sink !== undefined && !this.#answerBegun;
+    if (unanswered && !('encrypted' in this.#socket)) this.#askWhetherRead();
     else this.#socket.destroy();
   };
-
-  /** Whether a request is under way that an idle connection was taken for, and nothing of its answer has come. */
-  get #onStaleConnection(): boolean {
-    return this.#sink !== undefined && this.#served > 0 && !this.#answerBegun;
-  }
 
   /**
    * The server has closed without an answer: either before it read the request, which its kernel then answers by a reset, or
@@ -361,21 +363,33 @@ export class Http1ClientConnection implements UpstreamConnection {
     const sink = this.#sink;
     if (sink === undefined) return;
     this.#sink = undefined;
+    const unread = RESETS.has((this.#failure as NodeJS.ErrnoException | undefined)?.code ?? '');
+    const refused = !this.#connected || (unread && this.#closedUnused);
     const failure: UpstreamFailure = {
-      error: this.#explain(cause),
-      beforeSending: !this.#connected,
+      error: this.#explain(cause, refused),
+      beforeSending: refused,
       onReusedConnection: this.#served > 0 && !this.#answerBegun,
-      unread: RESETS.has((this.#failure as NodeJS.ErrnoException | undefined)?.code ?? ''),
+      unread,
     };
     this.#socket.destroy();
     sink.onUpstreamError(failure);
   }
 
-  #explain(cause: unknown): ProxyError {
+  /**
+   * Given a reset: whether the server never took up this connection. One that stops closes new connections as it closes idle ones, and its
+   * kernel resets those that it has not accepted yet. A reset that comes late, and behind no end, may be anybody's.
+   */
+  get #closedUnused(): boolean {
+    if (this.#served > 0 || this.#answerBegun) return false;
+    return this.#ended || this.#owner.now() - this.idleSince <= RESET_AT_ONCE_MS;
+  }
+
+  #explain(cause: unknown, refused: boolean): ProxyError {
     if (cause instanceof ProxyError) return cause;
     const reason = cause instanceof Error ? cause : undefined;
     if (!this.#connected) return this.#connector.explain(this.address, reason);
     const where = addressText(this.address);
+    if (refused) return new ProxyError('connect_failed', `${where} closed the connection with the request unread`);
     const why = reason?.message ?? 'closed';
     return new ProxyError(
       'upstream_reset',

@@ -115,6 +115,14 @@ export class Http1Pool implements ConnectionOwner {
     if (idle.length === 0) this.#idle.delete(key);
   }
 
+  /** Closes what is idle of an address: whoever is there is about to end. */
+  closeIdle(ip: string): void {
+    for (const idle of [...this.#idle.values()]) {
+      if (idle[0]?.address.ip !== ip) continue;
+      for (const connection of [...idle]) connection.close();
+    }
+  }
+
   /** Closes everything, idle or not. */
   destroy(): void {
     clearInterval(this.#sweeper);

@@ -120,7 +120,7 @@ export interface ResponseSink {
 /** Why a request sent upstream got no complete answer. */
 export interface UpstreamFailure {
   readonly error: ProxyError;
-  /** True where the request cannot have reached an application: the connection never stood. */
+  /** True where the request cannot have reached an application: the connection never stood, or was closed with all of it unread. */
   readonly beforeSending: boolean;
   /** True where a connection that had served before was lost before any byte of an answer (RFC 9112 §9.3.1). */
   readonly onReusedConnection: boolean;

@@ -34,7 +34,7 @@ function tell(message: FromWorker): void {
 }
 
 function obey(message: ToWorker): void {
-  if (message.kind === 'cluster') state.apply(message.change);
+  if (message.kind === 'cluster') dataPath.apply(message.change);
   else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
     tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });

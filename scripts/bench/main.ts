@@ -3,18 +3,21 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others.
+ * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others, `-- failures [case …]`
+ * what slow, failing and missing pods cost.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
+import { type Finding, page as failurePage, findingLine } from './failures/finding.ts';
+import { CASES as FAILURE_CASES, measureFailures } from './failures.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { measureNeighbours } from './neighbours.ts';
-import { machineCpuUs, Processes, usage } from './processes.ts';
+import { familyCpuUs, machineCpuUs, Processes, usage } from './processes.ts';
 import { type Circumstances, comparison, page, results, tables } from './report.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
@@ -50,6 +53,7 @@ try {
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('neighbours')) await neighbours();
   else if (positionals.includes('soak')) await soakLong();
+  else if (positionals[0] === 'failures') await failures(positionals.slice(1));
   else await speed();
 } finally {
   await processes.stop();
@@ -67,6 +71,26 @@ async function webhook(): Promise<void> {
 async function neighbours(): Promise<void> {
   const tree = values.against === undefined ? ROOT : resolve(values.against);
   for (const verdict of await measureNeighbours(processes, dir, tree, print)) print(verdictLine(verdict));
+}
+
+/** Some cases alone replace what was found in them before. */
+async function failures(only: readonly string[]): Promise<void> {
+  const file = join(OUT, 'failures.json');
+  const all: Record<string, readonly Finding[]> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  await measureFailures(processes, dir, ROOT, {
+    only,
+    foreignCpuUs: () => machineCpuUs() - familyCpuUs(process.pid),
+    onRepeated: (why) => print(`done again: ${why}`),
+    onFindings: (name, findings) => {
+      all[name] = findings;
+      for (const finding of findings) print(findingLine(finding));
+    },
+  });
+  writeJson('failures.json', all);
+  const date = new Date().toISOString().slice(0, 10);
+  const where = `Last: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
+  const shown = FAILURE_CASES.flatMap(({ name }) => all[name] ?? []);
+  writeFileSync(join(OUT, 'failures.md'), failurePage(shown, where));
 }
 
 async function soakLong(): Promise<void> {

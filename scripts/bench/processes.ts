@@ -107,6 +107,24 @@ export function usage(pids: readonly number[]): Usage {
   return { cpuUs, rssBytes };
 }
 
+/** What a process and its children have used so far, µs, also those that have ended, in ticks (proc(5), stat). */
+export function familyCpuUs(pid: number): number {
+  return (
+    [pid, ...childrenOf(pid)].reduce((sum, one) => sum + ticksOf(one, one === pid), 0) * (1_000_000 / TICKS_PER_SECOND)
+  );
+}
+
+/** 0 of a process that has ended meanwhile: its parent's figures have it from then on. */
+function ticksOf(pid: number, withEnded: boolean): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(UTIME_FIELD).map(Number);
+    return utime + stime + (withEnded ? cutime + cstime : 0);
+  } catch {
+    return 0;
+  }
+}
+
 /** CPU time that all programs of the machine have used so far, µs, and what its hypervisor gave to others. */
 export function machineCpuUs(): number {
   const [user = 0, nice = 0, system = 0, , , , , steal = 0] = readFileSync('/proc/stat', 'utf8')
@@ -135,6 +153,8 @@ export function isInstalled(command: string, versionFlag: string): boolean {
 }
 
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+/** Of /proc/<pid>/stat, counted from the state (proc(5)). */
+const UTIME_FIELD = 11;
 const PAGE_BYTES = Number(execFileSync('getconf', ['PAGESIZE'], { encoding: 'utf8' }));
 
 function canPin(cpu: number): boolean {
@@ -142,8 +162,11 @@ function canPin(cpu: number): boolean {
 }
 
 function processTree(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  return [pid, ...children.flatMap(processTree)];
+  return [pid, ...childrenOf(pid).flatMap(processTree)];
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 }
 
 /** SIGTERM first, so that a master takes its workers along. */

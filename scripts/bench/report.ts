@@ -49,6 +49,8 @@ export function page(
     '',
     '![CPU time per proxied GET](cpu-per-request.svg)',
     '',
+    'What slow, failing and missing pods cost callers: [failures.md](failures.md).',
+    '',
     row(wanted),
     ruler(wanted),
     ...verdicts.map(({ what, limit, measured, unit, met }) =>

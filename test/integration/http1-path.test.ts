@@ -428,6 +428,37 @@ describe('several endpoints', () => {
     }
   });
 
+  test('a POST whose new connection is closed unread is tried elsewhere; one that is reset later is not', async (t) => {
+    const living = await RawServer.answering('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    t.after(() => living.stop());
+    const reset = (socket: Socket) => socket.once('data', () => setTimeout(() => socket.resetAndDestroy(), 200));
+    for (const [name, close, failures] of [
+      ['at once', (socket: Socket) => socket.destroy(), 0],
+      ['at once, by a reset', (socket: Socket) => socket.resetAndDestroy(), 0],
+      ['later, by a reset', reset, 3],
+    ] as const) {
+      const closing = await RawServer.start(close);
+      const mesh = await runDiscoDaemon(
+        { web: [`127.0.0.1 ${closing.port}`, `127.0.0.1 ${living.port}`] },
+        { routerKeys: 'client: {loadBalancer: {kind: roundRobin}, failureAccrual: {kind: none}}' },
+      );
+      try {
+        const statuses: number[] = [];
+        for (let i = 0; i < 6; i += 1) {
+          statuses.push(
+            (await ask(mesh.port, 'POST http://web/ HTTP/1.1\r\nHost: web\r\nContent-Length: 4', 'body')).status,
+          );
+        }
+        assert.equal(statuses.filter((status) => status === 502).length, failures, `${name}: ${statuses}`);
+        const retries = metricValue(await mesh.daemon.metrics(), 'retry_total', { reason: 'connect_failed' });
+        assert.equal(retries, failures === 0 ? 6 : 0, name); // each begins with the first, a failure with either
+      } finally {
+        await mesh.stop();
+        await closing.stop();
+      }
+    }
+  });
+
   test('a POST to a pod that refuses connections is tried elsewhere: no application saw it', async () => {
     const gone = await RawServer.answering('');
     await gone.stop();

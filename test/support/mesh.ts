@@ -22,6 +22,13 @@ export interface TestPod {
   readonly port: number;
 }
 
+interface DaemonOptions {
+  readonly incomingKeys: string;
+  readonly outgoingKey: string;
+  readonly workers: number;
+  readonly now: (() => number) | undefined;
+}
+
 /** A cluster in memory with a real daemon on each of its nodes, and pods that are HTTP servers on loopback addresses. */
 export class TestMesh {
   readonly kubernetes: MemoryKubernetes;
@@ -40,7 +47,8 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML), `outgoingKey` is a line of the outgoing routers; `tls` is of all daemons, or by node; `workers` of all.
+   * incoming routers' servers (flow style YAML), `outgoingKey` is a line of the outgoing routers; `tls` is of all daemons, or by node; `workers` and
+   * the monotonic clock `now` of all.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
@@ -50,11 +58,13 @@ export class TestMesh {
       incomingKeys = '',
       outgoingKey = '',
       workers = 1,
+      now,
     }: {
       tls?: string | Readonly<Record<string, string>>;
       incomingKeys?: string;
       outgoingKey?: string;
       workers?: number;
+      now?: () => number;
     } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
@@ -66,7 +76,7 @@ export class TestMesh {
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
     for (const [nodeName, nodeIp] of Object.entries(nodes))
-      await mesh.#startDaemon(nodeName, nodeIp, { incomingKeys, outgoingKey, workers });
+      await mesh.#startDaemon(nodeName, nodeIp, { incomingKeys, outgoingKey, workers, now });
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -85,7 +95,7 @@ export class TestMesh {
   async #startDaemon(
     nodeName: string,
     nodeIp: string,
-    { incomingKeys, outgoingKey, workers }: { incomingKeys: string; outgoingKey: string; workers: number },
+    { incomingKeys, outgoingKey, ...options }: DaemonOptions,
   ): Promise<void> {
     const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
@@ -112,7 +122,7 @@ routers:
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
-        workers,
+        ...options,
         loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );
@@ -184,7 +194,12 @@ routers:
     this.#servers.push(server);
     server.listen(0, where.ip);
     await once(server, 'listening');
-    const { namespace, name, ip, node } = where;
+    await this.register(where);
+    return { ...where, port: (server.address() as AddressInfo).port };
+  }
+
+  /** Registers a pod whose application is started elsewhere. */
+  async register({ namespace, name, ip, node }: Omit<TestPod, 'port'>): Promise<void> {
     await this.kubernetes.apply({
       apiVersion: 'v1',
       kind: 'Pod',
@@ -192,7 +207,6 @@ routers:
       spec: { nodeName: node, containers: [{ name: 'app', image: 'app' }] },
       status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True' }] },
     });
-    return { ...where, port: (server.address() as AddressInfo).port };
   }
 
   async service(namespace: string, name: string, ports: { name: string; port: number }[]): Promise<void> {

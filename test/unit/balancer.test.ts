@@ -262,3 +262,15 @@ describe('retry budget', () => {
     assert.ok(retries >= requests * 0.2, `${retries} retries of ${requests} requests`);
   });
 });
+
+test('in ten seconds of failures the retry budget gives its reserve once, wherever they begin', () => {
+  for (let begin = 0; begin < 1_000; begin += 100) {
+    const budget = new RetryBudget(RETRY_BUDGET);
+    let retries = 0;
+    for (let now = begin; now < begin + 10_000; now += 4) {
+      budget.deposit(now);
+      while (budget.withdraw(now)) retries += 1;
+    }
+    assert.ok(retries <= 100 + 500, `from ${begin} ms: ${retries} retries of 2500 requests`);
+  }
+});
