@@ -3,7 +3,7 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes, `-- workers` what a second thread brings.
+ * a review takes, `-- workers` what a second thread brings, `-- discovery` what the size of a cluster costs.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -11,6 +11,9 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
+import { buildDaemon } from './daemon.ts';
+import { type DiscoveryCase, type DiscoveryResult, measureDiscovery } from './discovery.ts';
+import { discoveryChart, discoveryPage, discoveryTable, discoveryVerdicts } from './discovery-report.ts';
 import { startGenerator } from './generator.ts';
 import { measureMemory } from './memory.ts';
 import { machineCpuUs, Processes, usage } from './processes.ts';
@@ -27,6 +30,13 @@ const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patie
 /** Many short rounds: what differs by a few per cent needs many. */
 const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
 const QUICK_CASES = ['get-64', 'get-16k', 'paced-64'];
+/** Each with one node for ten Services, and half as many pods that are replaced a minute as there are Services. */
+const DISCOVERY = [
+  { services: 100, churnSeconds: 20, workers: 1 },
+  { services: 1_000, churnSeconds: 20, workers: 1 },
+  { services: 10_000, churnSeconds: 60, workers: 1 },
+  { services: 10_000, churnSeconds: 20, workers: 2 },
+];
 const ROOT = join(import.meta.dirname, '../..');
 const OUT = join(ROOT, 'docs/bench');
 
@@ -46,6 +56,7 @@ try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
   else if (positionals.includes('webhook')) await webhook();
+  else if (positionals.includes('discovery')) await discovery();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('soak')) await soakLong();
   else await speed();
@@ -60,6 +71,30 @@ async function memory(): Promise<void> {
 
 async function webhook(): Promise<void> {
   for (const verdict of await measureWebhook(processes, dir, ROOT, process.pid, print)) print(verdictLine(verdict));
+}
+
+async function discovery(): Promise<void> {
+  const main = buildDaemon(ROOT);
+  const [loadBefore = 0] = loadavg();
+  const measured: DiscoveryResult[] = [];
+  for (const { services, churnSeconds, workers } of DISCOVERY) {
+    const shape = { services, nodes: services / 10 };
+    const one: DiscoveryCase = { shape, podsPerMinute: services / 2, workers, churnSeconds };
+    measured.push(await measureDiscovery(processes, dir, ROOT, main, one));
+  }
+  const [loadAfter = 0] = loadavg();
+  print(discoveryTable(measured));
+  for (const one of discoveryVerdicts(measured)) print(verdictLine(one));
+  const date = new Date().toISOString().slice(0, 10);
+  const machine = `${cpus()[0]?.model ?? ''}, Linux ${release()}, Node ${process.version}`;
+  const load = `load average ${loadBefore.toFixed(2)} before, ${loadAfter.toFixed(2)} after`;
+  writeJson('discovery.json', { date, machine, load, measured });
+  const where = `\`npm run bench -- discovery\` on ${date}: ${machine}; the daemon on one core, ${load}.`;
+  writeFileSync(join(OUT, 'discovery.md'), discoveryPage(measured, where));
+  writeFileSync(
+    join(OUT, 'discovery.svg'),
+    discoveryChart(measured, `${cpus()[0]?.model ?? ''}; npm run bench -- discovery`),
+  );
 }
 
 async function soakLong(): Promise<void> {
