@@ -80,8 +80,8 @@ cache. Of a pod that is replaced its slice tells twice: it terminates, and a sec
 **A changed slice** is one of 100 endpoints, 35 KB: from its last byte written to the end of the first answer from the pod that it made ready.
 Requests go one after another meanwhile, so half a request's time is in it.
 
-**A stall** is how much later than due the event loop came by (\`event_loop_stall_seconds\`): garbage collection, and other programs on the same
-core, count too. **Listed again**: the API server ends all watches with 410 while pods go on changing.
+**A stall** is how much later than due the event loop came by (\`event_loop_stall_seconds\`, looked at every 10 ms, so up to 10 ms may be
+missing): garbage collection, and other programs on the same core, count too. **Listed again**: the API server ends all watches with 410 while pods go on changing.
 `;
 }
 
