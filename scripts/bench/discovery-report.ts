@@ -100,9 +100,9 @@ export function discoveryChart(results: readonly DiscoveryResult[], subtitle: st
     group('RSS', ({ rssMb }) => rssMb, 'MB', 0),
     group('CPU from start to readiness', ({ syncCpuMs }) => syncCpuMs / 1_000, 's', 2),
     group(
-      'CPU for half as many pods replaced a minute',
+      'CPU a minute, half as many pods replaced as there are Services',
       ({ churnCpuMsPerMinute }) => churnCpuMsPerMinute / 1_000,
-      's a minute',
+      's',
       2,
     ),
   ]);
