@@ -98,7 +98,7 @@ class Daemon implements RunningDaemon {
         readiness: this.readiness,
         tell: (change) => {
           this.#dataPath.apply(change);
-          this.#workers.tell({ kind: 'cluster', change });
+          this.#workers.tellCluster(change);
         },
       });
     }
@@ -179,7 +179,7 @@ class Daemon implements RunningDaemon {
       readiness: config.routers.some(({ tls }) => tls === 'required') ? this.readiness : undefined,
       metrics: this.#registry,
     });
-    identity.onChange(() => this.#workers.tell({ kind: 'identity', identity: identity.current }));
+    identity.onChange(() => this.#workers.tellIdentity(identity.current));
     return identity;
   }
 }

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
 import { Http1Pool, POD_IDLE_MS } from './client/http1-pool.ts';
@@ -16,6 +16,9 @@ import { LagGuard } from './policy/lag-guard.ts';
 import { OwnAddresses } from './policy/own-addresses.ts';
 import { RouterFactory } from './router-factory.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+
+/** How often the event loop is to come by; what it comes later is its delay. */
+const LOOP_SAMPLE_MS = 10;
 
 /** Where one listener is. */
 export interface ListenerAddress {
@@ -64,6 +67,7 @@ export class DataPath {
   readonly #listeners: Listener[] = [];
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS });
 
   constructor(options: DataPathOptions) {
     const { config, environment, place, registry, log, now } = options;
@@ -102,6 +106,7 @@ export class DataPath {
   start(): void {
     for (const disco of this.#discos) disco.start();
     this.#lagGuard.start();
+    this.#loopDelay.enable();
   }
 
   /**
@@ -137,6 +142,7 @@ export class DataPath {
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
     this.#lagGuard.stop();
+    this.#loopDelay.disable();
     this.#peers.destroy();
     for (const disco of this.#discos) disco.stop();
   }
@@ -165,7 +171,7 @@ export class DataPath {
   }
 
   #collect(): void {
-    const { connections, workerConnections, workerBusy } = this.#metrics;
+    const { connections, workerConnections, workerBusy, workerStall } = this.#metrics;
     const worker = String(this.#options.place.index);
     let open = 0;
     let accepted = 0;
@@ -178,5 +184,7 @@ export class DataPath {
     connections.with('peer').set(this.#peers.openConnections);
     workerConnections.with(worker).value = accepted;
     workerBusy.with(worker).value = performance.eventLoopUtilization().active / 1_000;
+    workerStall.with(worker).value = Math.max(0, this.#loopDelay.max / 1e6 - LOOP_SAMPLE_MS) / 1_000;
+    this.#loopDelay.reset();
   }
 }

@@ -23,7 +23,7 @@ const ENTRY_POINTS = [
   /^(?:daemon|webhook|cli|scripts\/\w+)\/main\.ts$/,
   /^scripts\/[^/]+\.ts$/,
   /^scripts\/playground\/exit-with-parent\.ts$/,
-  /^scripts\/bench\/(?:baseline|generator-process|soak-load|upstream|failures\/application)\.ts$/, // processes of their own
+  /^scripts\/bench\/(?:api-server|baseline|generator-process|soak-load|upstream|failures\/application)\.ts$/, // processes of their own
   /^manifests\/examples\/[^/]+\.ts$/,
 ];
 

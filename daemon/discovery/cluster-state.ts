@@ -18,10 +18,13 @@ export interface AddressOwner {
 export const CLUSTER_KINDS = ['services', 'endpoints', 'pods', 'nodes'] as const;
 export type ClusterKind = (typeof CLUSTER_KINDS)[number];
 
+/** What was known of it before, the state knows itself: it is large, and would be sent to every thread. */
+export type EndpointsChange = Omit<ObjectChange<PublishedGroups>, 'previous'>;
+
 /** One thing that the watches have to say: plain values, which a thread can send to another. */
 export type ClusterChange =
   | { readonly kind: 'services'; readonly changes: readonly ObjectChange<Service>[] }
-  | { readonly kind: 'endpoints'; readonly changes: readonly ObjectChange<PublishedGroups>[] }
+  | { readonly kind: 'endpoints'; readonly changes: readonly EndpointsChange[] }
   | { readonly kind: 'pods'; readonly changes: readonly ObjectChange<Pod>[] }
   | { readonly kind: 'nodes'; readonly changes: readonly ObjectChange<Node>[] }
   /** All of one kind has been read once, and told before this. */
@@ -37,7 +40,10 @@ export class ClusterState {
   readonly #nodeName: string;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
-  readonly #owners = new Map<string, AddressOwner>();
+  /** By the key of the object that publishes them. */
+  readonly #published = new Map<string, PublishedGroups>();
+  /** What publishes each address: nothing of its own an address, of which a cluster has a hundred thousand. */
+  readonly #publishers = new Map<string, PublishedGroups>();
   readonly #localPods = new Map<string, Pod>();
   readonly #podWaiters = new Set<() => void>();
   #servicesVersion = 0;
@@ -98,7 +104,11 @@ export class ClusterState {
   }
 
   addressOwner(ip: string): AddressOwner | undefined {
-    return this.#owners.get(ip);
+    const published = this.#publishers.get(ip);
+    if (published === undefined) return undefined;
+    const { namespace, service, groups } = published;
+    const nodeName = nodeOf(groups, ip);
+    return { namespace, service, nodeName };
   }
 
   /** A pod of this node by its own address; never one on the host's network, whose address is the node's. */
@@ -144,8 +154,11 @@ export class ClusterState {
     if (changes.length > 0) this.#servicesVersion += 1;
   }
 
-  applyEndpoints(changes: readonly ObjectChange<PublishedGroups>[]): void {
-    for (const { key, object, previous } of changes) {
+  applyEndpoints(changes: readonly EndpointsChange[]): void {
+    for (const { key, object } of changes) {
+      const previous = this.#published.get(key);
+      if (object === undefined) this.#published.delete(key);
+      else this.#published.set(key, object);
       // A slice that moves to another Service leaves its old one.
       for (const published of [previous, object]) {
         if (published === undefined) continue;
@@ -154,8 +167,8 @@ export class ClusterState {
         entry.setGroups(key, published === object ? published.groups : undefined);
         this.#dropIfEmpty(serviceKey, entry);
       }
-      this.#disown(previous);
       this.#own(object);
+      this.#disown(previous);
     }
   }
 
@@ -195,18 +208,20 @@ export class ClusterState {
 
   #own(published: PublishedGroups | undefined): void {
     if (published === undefined) return;
-    const { namespace, service } = published;
-    for (const group of published.groups) {
-      for (const { ip, nodeName } of group.addresses) this.#owners.set(ip, { namespace, service, nodeName });
-    }
+    for (const group of published.groups) for (const { ip } of group.addresses) this.#publishers.set(ip, published);
   }
 
   #disown(published: PublishedGroups | undefined): void {
     for (const group of published?.groups ?? []) {
-      for (const { ip } of group.addresses) {
-        const owner = this.#owners.get(ip);
-        if (owner?.service === published?.service && owner?.namespace === published?.namespace) this.#owners.delete(ip);
-      }
+      for (const { ip } of group.addresses) if (this.#publishers.get(ip) === published) this.#publishers.delete(ip);
     }
   }
+}
+
+function nodeOf(groups: PublishedGroups['groups'], ip: string): string | undefined {
+  for (const { addresses } of groups) {
+    const found = addresses.find((address) => address.ip === ip);
+    if (found !== undefined) return found.nodeName;
+  }
+  return undefined;
 }

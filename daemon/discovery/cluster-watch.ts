@@ -88,7 +88,7 @@ export class ClusterWatch {
     const { path, trim } = await discoverEndpointsResource(this.#api);
     if (this.#stopped) return;
     this.#endpoints = this.#watch(this.#api, 'endpoints', { path }, trim, (changes) =>
-      tell({ kind: 'endpoints', changes }),
+      tell({ kind: 'endpoints', changes: changes.map(({ key, object }) => ({ key, object })) }),
     );
     readiness.clear('kubernetes');
   }

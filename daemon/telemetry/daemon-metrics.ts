@@ -53,6 +53,7 @@ export class DaemonMetrics {
   readonly connections: Family<Gauge>;
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
+  readonly workerStall: Family<Gauge>;
   readonly #services = new Map<string, ServiceMetrics>();
 
   constructor(registry: MetricsRegistry) {
@@ -101,6 +102,11 @@ export class DaemonMetrics {
     this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [
       'worker',
     ]);
+    this.workerStall = registry.gauge(
+      'event_loop_stall_seconds',
+      "The longest time since the last scrape that a thread's event loop stood still, garbage collection included.",
+      ['worker'],
+    );
     this.workerBusy = registry.counter('worker_busy_seconds_total', "Time that a thread's event loop was not idle.", [
       'worker',
     ]);

@@ -2,7 +2,6 @@ import type { LogLevel } from '../../lib/log.ts';
 import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { WorkerPlace } from '../data-path.ts';
-import type { ClusterChange } from '../discovery/cluster-state.ts';
 import type { Identity } from '../identity/identity.ts';
 
 /** What a worker thread is started with. */
@@ -17,7 +16,11 @@ export interface WorkerStart {
 export type ToWorker =
   /** One port a server, in the config's order. Answered by `listens` or `failed`. */
   | { readonly kind: 'listen'; readonly ports: readonly number[] }
-  | { readonly kind: 'cluster'; readonly change: ClusterChange }
+  /**
+   * A ClusterChange as v8.serialize gives it. As a plain value it would be read on arrival, and the event loop takes all messages that
+   * wait before it does anything else: a first list is some hundred milliseconds of them.
+   */
+  | { readonly kind: 'cluster'; readonly change: Uint8Array }
   | { readonly kind: 'identity'; readonly identity: Identity | undefined }
   /** Answered by `metrics` of that number. */
   | { readonly kind: 'scrape'; readonly scrape: number }

@@ -3,15 +3,19 @@
  * and of the daemon's identity. Asks no API server, and has no admin server.
  */
 import { performance } from 'node:perf_hooks';
+import { deserialize } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLog } from '../../lib/log.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
+import { Turns } from '../../lib/turns.ts';
 import { DataPath } from '../data-path.ts';
-import { ClusterState } from '../discovery/cluster-state.ts';
+import { type ClusterChange, ClusterState } from '../discovery/cluster-state.ts';
 import { provesIdentity } from '../peer-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { ToldIdentity } from './told-identity.ts';
 
+/** Those that are not applied yet. */
+const changes: Uint8Array[] = [];
 const { config, environment, place, logLevel } = workerData as WorkerStart;
 const state = new ClusterState(environment.nodeName);
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
@@ -33,9 +37,22 @@ function tell(message: FromWorker): void {
   parentPort?.postMessage(message);
 }
 
+/** A change stays first in line until it is applied; an error in one ends the thread, as it would end a daemon of one. */
+async function applyInTurns(): Promise<void> {
+  const turns = new Turns();
+  for (let change = changes[0]; change !== undefined; change = changes[0]) {
+    dataPath.apply(deserialize(change) as ClusterChange);
+    changes.shift();
+    await turns.end();
+  }
+}
+
 function obey(message: ToWorker): void {
-  if (message.kind === 'cluster') dataPath.apply(message.change);
-  else if (message.kind === 'identity') identity?.set(message.identity);
+  if (message.kind === 'cluster') {
+    changes.push(message.change);
+    // Not at once: messages that wait come one right after another, and each would be a turn of its own.
+    if (changes.length === 1) setImmediate(applyInTurns);
+  } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
     tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });
   } else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));

@@ -1,6 +1,9 @@
+import { serialize } from 'node:v8';
 import type { LogLevel } from '../../lib/log.ts';
 import { type MetricsSnapshot, renderSnapshot, sumSnapshots } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
+import type { ClusterChange } from '../discovery/cluster-state.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { ToWorker } from './messages.ts';
 import { WorkerThread } from './worker-thread.ts';
 
@@ -44,7 +47,13 @@ export class Workers {
     this.#serving = true;
   }
 
-  tell(message: ToWorker): void {
+  tellIdentity(identity: Identity | undefined): void {
+    for (const thread of this.#threads) thread.tell({ kind: 'identity', identity });
+  }
+
+  tellCluster(change: ClusterChange): void {
+    if (this.#threads.length === 0) return;
+    const message: ToWorker = { kind: 'cluster', change: serialize(change) };
     for (const thread of this.#threads) thread.tell(message);
   }
 

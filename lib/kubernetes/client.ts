@@ -4,10 +4,20 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
+import { Turns } from '../turns.ts';
 import { type Credentials, inClusterAccess, type ServerAccess } from './credentials.ts';
 import { kubeconfigAccess } from './kubeconfig.ts';
+import { ListReader } from './list-reader.ts';
 import { readLines, readStart, readText } from './response-body.ts';
-import { type ApiRequest, type ApiStream, type KubernetesApi, KubernetesError } from './types.ts';
+import {
+  type ApiRequest,
+  type ApiStream,
+  type KubernetesApi,
+  KubernetesError,
+  type KubernetesObject,
+  type ListMetadata,
+  type ListRequest,
+} from './types.ts';
 
 const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -68,25 +78,51 @@ export class HttpKubernetesApi implements KubernetesApi {
   }
 
   async request(request: ApiRequest): Promise<unknown> {
+    const { call, status, value } = await this.#answered(request, (response) => readText(response, MAX_BODY_BYTES));
+    return parseJson(call, status, value);
+  }
+
+  async list(request: ListRequest, take: (object: KubernetesObject) => void): Promise<ListMetadata> {
+    const reader = new ListReader((text) =>
+      take(parseJson(`GET ${this.server}${request.path}`, 200, text) as KubernetesObject),
+    );
+    const { call, status } = await this.#answered({ ...request, method: 'GET' }, async (response) => {
+      const turns = new Turns();
+      for await (const bytes of response as AsyncIterable<Buffer>) {
+        reader.push(bytes);
+        await turns.end();
+      }
+    });
+    let metadata: ListMetadata | undefined;
+    try {
+      metadata = reader.end();
+    } catch (error) {
+      throw notJson(call, status, reader.start, error);
+    }
+    if (metadata !== undefined) return metadata;
+    throw new KubernetesError(status, 'NotAList', `${call}: the answer is no list; is this an API server?`);
+  }
+
+  /** Reads an answer of success; any other is thrown. */
+  async #answered<T>(
+    request: ApiRequest,
+    read: (response: IncomingMessage) => Promise<T>,
+  ): Promise<{ readonly call: string; readonly status: number; readonly value: T }> {
     const { method, path, timeoutMs = DEFAULT_TIMEOUT_MS } = request;
     const deadline = AbortSignal.timeout(timeoutMs);
     const signal = request.signal === undefined ? deadline : AbortSignal.any([request.signal, deadline]);
     const call = `${method} ${this.server}${path}`;
-    let status = 0;
-    let text: string;
     try {
       const response = await this.#authenticated(request, this.#agent, signal);
-      status = response.statusCode ?? 0;
-      text = isSuccess(status)
-        ? await readText(response, MAX_BODY_BYTES)
-        : (await readStart(response, MAX_ERROR_BYTES)).text;
+      const status = response.statusCode ?? 0;
+      if (isSuccess(status)) return { call, status, value: await read(response) };
+      throw refusal(call, status, (await readStart(response, MAX_ERROR_BYTES)).text);
     } catch (error) {
+      if (error instanceof KubernetesError) throw error;
       if (deadline.aborted) throw noAnswer(call, 'Timeout', `no answer within ${timeoutMs} ms`, error);
       if (request.signal?.aborted === true) throw noAnswer(call, 'Aborted', 'given up by the caller', error);
       throw noAnswer(call, 'Unreachable', causeOf(error), error);
     }
-    if (!isSuccess(status)) throw refusal(call, status, text);
-    return parseJson(call, status, text);
   }
 
   async stream(path: string, signal: AbortSignal): Promise<ApiStream> {
@@ -212,14 +248,17 @@ function parseJson(call: string, status: number, text: string): unknown {
   try {
     return text === '' ? undefined : JSON.parse(text);
   } catch (error) {
-    const start = JSON.stringify(text.slice(0, 100));
-    throw new KubernetesError(
-      status,
-      'NotJson',
-      `${call}: the answer is not JSON but ${start}; is this an API server?`,
-      error,
-    );
+    throw notJson(call, status, text.slice(0, 100), error);
   }
+}
+
+function notJson(call: string, status: number, start: string, cause: unknown): KubernetesError {
+  return new KubernetesError(
+    status,
+    'NotJson',
+    `${call}: the answer is not JSON but ${JSON.stringify(start)}; is this an API server?`,
+    cause,
+  );
 }
 
 function causeOf(error: unknown): string {

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubernetesObject, ObjectChange } from './types.ts';
 
+/** So many objects are a millisecond's work for those who are told of them. */
+const BATCH = 32;
+
 /** `namespace/name`, or `name` for objects of no namespace. */
 export function objectKey({ metadata: { namespace, name } }: KubernetesObject): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
@@ -25,10 +28,28 @@ export class ObjectCache<T> {
     this.#changes.set(key, { key, object, previous: told });
   }
 
-  /** Everything that there is: what is not in it is gone. */
-  replace(objects: ReadonlyMap<string, T>): void {
-    for (const key of [...this.#items.keys()]) if (!objects.has(key)) this.set(key, undefined);
-    for (const [key, object] of objects) this.set(key, object);
+  /** What is known of an object where that is the same as `object`, so that nothing is kept twice; else `object`. */
+  knownAs(key: string, object: T): T {
+    const known = this.#items.get(key);
+    return isDeepStrictEqual(known, object) ? (known as T) : object;
+  }
+
+  /**
+   * Everything that there is: what is not in it is gone. Pauses after every few objects, for its changes to be taken: what came or
+   * changed first, then what is gone, so that an address that two objects have in turn is never without one.
+   */
+  *replace(objects: ReadonlyMap<string, T>): Generator<void> {
+    let count = 0;
+    for (const [key, object] of objects) {
+      if (this.#items.get(key) !== object) this.set(key, object);
+      count += 1;
+      if (count % BATCH === 0) yield;
+    }
+    for (const key of [...this.#items.keys()]) {
+      if (!objects.has(key)) this.set(key, undefined);
+      count += 1;
+      if (count % BATCH === 0) yield;
+    }
   }
 
   /** The changes since the last call, in the order in which their objects first changed; none where the trimmed object is the same. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { jitteredBackoffMs } from '../backoff.ts';
 import type { Log } from '../log.ts';
 import type { MetricsRegistry } from '../metrics.ts';
+import { Turns } from '../turns.ts';
 import { listPages } from './list-pages.ts';
 import { ObjectCache, objectKey } from './object-cache.ts';
 import type { KubernetesApi, KubernetesObject, ObjectChange } from './types.ts';
@@ -109,7 +110,7 @@ export class Reflector<T> {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** Called with each batch of changes, of which a key is in at most one; the first list is a batch of additions. */
+  /** Called with each batch of changes, in which a key is once at most; a list may be many batches. */
   onChange(listener: Listener<T>): void {
     this.#listeners.push(listener);
   }
@@ -138,23 +139,40 @@ export class Reflector<T> {
 
   /** Lists everything, and gives how long to wait before going on, ms. */
   async #list(): Promise<number> {
-    const { api, trim } = this.#options;
+    const { api } = this.#options;
     const { pageSize, listTimeoutMs: timeoutMs } = this.#timing;
     const path = (query: Readonly<Record<string, string>>) => this.#path(query);
+    const trim = (object: KubernetesObject, key: string) => this.#trimListed(object, key);
     try {
       const listed = await listPages({ api, path, trim, pageSize, timeoutMs, signal: this.#abort.signal });
       if (this.#abort.signal.aborted) return 0;
-      this.#cache.replace(listed.objects);
+      await this.#takeOver(listed.objects);
+      if (this.#abort.signal.aborted) return 0;
       this.#resourceVersion = listed.resourceVersion;
       this.#listFailures = 0;
       this.#heardFromServer();
-      this.#tell();
       this.#becomeSynced();
       return 0;
     } catch (error) {
       this.#listFailures += 1;
       return this.#failed(this.#listFailures, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  #trimListed(object: KubernetesObject, key: string): T | undefined {
+    const trimmed = this.#options.trim(object);
+    return trimmed === undefined ? undefined : this.#cache.knownAs(key, trimmed);
+  }
+
+  /** In turns: those who are told may have more to do for a whole list than requests can wait for. */
+  async #takeOver(objects: ReadonlyMap<string, T>): Promise<void> {
+    const turns = new Turns();
+    for (const _ of this.#cache.replace(objects)) {
+      this.#tell();
+      await turns.end();
+      if (this.#abort.signal.aborted) return;
+    }
+    this.#tell();
   }
 
   /** Watches until that ends, and gives how long to wait before going on, ms. */

@@ -50,6 +50,21 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
 }
 
+/** One page of a list, which is read as it comes. */
+export interface ListRequest {
+  readonly path: string;
+  /** Whole-call limit, ms. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** What a list says of itself (API concepts, "Retrieving large results sets in chunks"). */
+export interface ListMetadata {
+  readonly resourceVersion: string;
+  /** Where the next page begins; '' on the last one. */
+  readonly continue: string;
+}
+
 /** A watch stream that the server opened: decoded lines (one JSON text each) until the server or `close` ends it. */
 export interface ApiStream {
   readonly status: number;
@@ -66,6 +81,8 @@ export interface ApiStream {
 export interface KubernetesApi {
   readonly server: string;
   request(request: ApiRequest): Promise<unknown>;
+  /** Gives `take` each object as soon as it is read, and settles after the last one; rejects as `request` does, and with what `take` throws. */
+  list(request: ListRequest, take: (object: KubernetesObject) => void): Promise<ListMetadata>;
   stream(path: string, signal: AbortSignal): Promise<ApiStream>;
 }
 

@@ -1,3 +1,4 @@
+import { Turns } from '../turns.ts';
 import type { ApiStream, KubernetesObject } from './types.ts';
 
 /** How a watch ended; `heard` says whether it told anything (an event or a bookmark). */
@@ -30,8 +31,11 @@ export async function readWatch(stream: ApiStream, sink: WatchSink, livenessMs: 
     stream.close();
   }, livenessMs);
   deadline.unref();
+  const turns = new Turns();
   try {
     for await (const text of stream.lines) {
+      const turnEnd = turns.end();
+      if (turnEnd !== undefined) await turnEnd;
       deadline.refresh();
       const { type = '', object } = JSON.parse(text) as Line;
       if (type === 'ERROR' && object?.code === 410) return { kind: 'expired', heard };

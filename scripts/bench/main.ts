@@ -4,7 +4,7 @@
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
  * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others, `-- failures [case …]`
- * what slow, failing and missing pods cost.
+ * what slow, failing and missing pods cost, `-- discovery` what the size of a cluster costs.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -12,6 +12,9 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.ts';
 import { barChart } from './chart.ts';
+import { buildDaemon } from './daemon.ts';
+import { type DiscoveryCase, type DiscoveryResult, measureDiscovery } from './discovery.ts';
+import { discoveryChart, discoveryPage, discoveryTable, discoveryVerdicts } from './discovery-report.ts';
 import { type Finding, page as failurePage, findingLine } from './failures/finding.ts';
 import { CASES as FAILURE_CASES, measureFailures } from './failures.ts';
 import { startGenerator } from './generator.ts';
@@ -31,6 +34,13 @@ const QUICK: RoundOptions = { rounds: 3, seconds: 0.4, warmUpSeconds: 0.4, patie
 /** Many short rounds: what differs by a few per cent needs many. */
 const AGAINST: RoundOptions = { rounds: 21, seconds: 0.5, warmUpSeconds: 1.5, patienceSeconds: 240 };
 const QUICK_CASES = ['get-64', 'get-16k', 'paced-64'];
+/** Each with one node for ten Services, and half as many pods that are replaced a minute as there are Services. */
+const DISCOVERY = [
+  { services: 100, churnSeconds: 20, workers: 1 },
+  { services: 1_000, churnSeconds: 20, workers: 1 },
+  { services: 10_000, churnSeconds: 60, workers: 1 },
+  { services: 10_000, churnSeconds: 20, workers: 2 },
+];
 const ROOT = join(import.meta.dirname, '../..');
 const OUT = join(ROOT, 'docs/bench');
 
@@ -50,6 +60,7 @@ try {
   if (!processes.pinned) print('taskset cannot pin to two cores: the load takes time from the proxies');
   if (positionals.includes('memory')) await memory();
   else if (positionals.includes('webhook')) await webhook();
+  else if (positionals.includes('discovery')) await discovery();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('neighbours')) await neighbours();
   else if (positionals.includes('soak')) await soakLong();
@@ -91,6 +102,30 @@ async function failures(only: readonly string[]): Promise<void> {
   const where = `Last: ${date}, ${cpus()[0]?.model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}.`;
   const shown = FAILURE_CASES.flatMap(({ name }) => all[name] ?? []);
   writeFileSync(join(OUT, 'failures.md'), failurePage(shown, where));
+}
+
+async function discovery(): Promise<void> {
+  const main = buildDaemon(ROOT);
+  const [loadBefore = 0] = loadavg();
+  const measured: DiscoveryResult[] = [];
+  for (const { services, churnSeconds, workers } of DISCOVERY) {
+    const shape = { services, nodes: services / 10 };
+    const one: DiscoveryCase = { shape, podsPerMinute: services / 2, workers, churnSeconds };
+    measured.push(await measureDiscovery(processes, dir, ROOT, main, one));
+  }
+  const [loadAfter = 0] = loadavg();
+  print(discoveryTable(measured));
+  for (const one of discoveryVerdicts(measured)) print(verdictLine(one));
+  const date = new Date().toISOString().slice(0, 10);
+  const machine = `${cpus()[0]?.model ?? ''}, Linux ${release()}, Node ${process.version}`;
+  const load = `load average ${loadBefore.toFixed(2)} before, ${loadAfter.toFixed(2)} after`;
+  writeJson('discovery.json', { date, machine, load, measured });
+  const where = `\`npm run bench -- discovery\` on ${date}: ${machine}; the daemon on one core, ${load}.`;
+  writeFileSync(join(OUT, 'discovery.md'), discoveryPage(measured, where));
+  writeFileSync(
+    join(OUT, 'discovery.svg'),
+    discoveryChart(measured, `${cpus()[0]?.model ?? ''}; npm run bench -- discovery`),
+  );
 }
 
 async function soakLong(): Promise<void> {

@@ -35,6 +35,7 @@ before(async () => {
     request: async () => {
       throw new KubernetesError(404, 'NotFound', 'no such namespace');
     },
+    list: () => assert.fail('nothing is watched'),
     stream: () => assert.fail('nothing is watched'),
   };
   const reviewer = new Reviewer({

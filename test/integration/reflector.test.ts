@@ -126,9 +126,9 @@ for (const toldBy of ['event', 'status'] as const) {
     kubernetes.closeWatches();
     await harness.until(() => harness.batches.length === 2);
     assert.deepEqual(harness.batches[1], [
-      { key: 'default/removed', object: undefined, previous: { name: 'removed', value: '1' } },
       { key: 'default/added', object: { name: 'added', value: '1' }, previous: undefined },
       { key: 'default/changed', object: { name: 'changed', value: '2' }, previous: { name: 'changed', value: '1' } },
+      { key: 'default/removed', object: undefined, previous: { name: 'removed', value: '1' } },
     ]);
     assert.equal(harness.lists.length, 2);
     assert.ok(harness.reflector.synced);
@@ -245,10 +245,10 @@ test('reflector: a listener that throws keeps nobody else from hearing', async (
   await harness.until(() => heard === 2);
 });
 
-/** An API server that answers every list with these ConfigMaps and its watches as the scripts say, one after another. */
+/** An API server that answers lists with these, or with text as it is, and its watches as the scripts say, one after another. */
 async function scripted(
   t: TestContext,
-  lists: readonly object[],
+  lists: readonly (object | string)[],
   watches: readonly ((response: ServerResponse) => void)[],
 ) {
   let listed = 0;
@@ -256,7 +256,8 @@ async function scripted(
   const server = createServer((request, response) => {
     const isWatch = request.url?.includes('watch=true') === true;
     if (!isWatch) {
-      response.end(JSON.stringify(lists[Math.min(listed, lists.length - 1)]));
+      const list = lists[Math.min(listed, lists.length - 1)];
+      response.end(typeof list === 'string' ? list : JSON.stringify(list));
       listed += 1;
       return;
     }
@@ -351,6 +352,42 @@ test('reflector: a server whose history was replaced by an older one is listed a
   const harness = reflect(t, url);
   await harness.until(() => harness.known.includes('a=1'));
   assert.equal(harness.lists.length, 2);
+});
+
+test('reflector: a list that breaks off changes nothing, and what is the same in the next stays the same object', async (t) => {
+  const begun = JSON.stringify(listOf('20', item('a', '3', '15'), item('b', '1', '16'))).slice(0, -5);
+  const expire = (response: ServerResponse) => response.writeHead(410).end();
+  const lists = [
+    listOf('10', item('a', '1', '5'), item('same', '1', '6'), item('z', '1', '7')),
+    begun,
+    listOf('30', item('a', '2', '25'), item('same', '1', '6')),
+  ];
+  const harness = reflect(t, await scripted(t, lists, [expire]));
+  const known: string[][] = [];
+  harness.afterPage = () => known.push(harness.known);
+  await harness.reflector.whenSynced();
+  const same = harness.reflector.items.get('default/same');
+  await harness.until(() => harness.watches.length === 2);
+  assert.equal(harness.lists.length, 3);
+  assert.deepEqual(known.at(-1), ['a=1', 'same=1', 'z=1'], 'until a list is whole');
+  assert.deepEqual(harness.known, ['a=2', 'same=1']);
+  assert.equal(harness.reflector.items.get('default/same'), same);
+  assert.deepEqual(
+    harness.batches[1]?.map(({ key }) => key),
+    ['default/a', 'default/z'],
+  );
+});
+
+test('reflector: a list of very many is told in parts, before it counts as read', async (t) => {
+  const items = Array.from({ length: 1_000 }, (_, i) => item(`n-${i}`, '1', '5'));
+  const harness = reflect(t, await scripted(t, [listOf('10', ...items)], []));
+  await harness.reflector.whenSynced();
+  assert.ok(harness.batches.length > 1);
+  const told = harness.batches.flat().map(({ key }) => key);
+  assert.deepEqual(
+    told,
+    items.map(({ metadata }) => `default/${metadata.name}`),
+  );
 });
 
 test('reflector: a list of anything but objects is a failure that is tried again', async (t) => {

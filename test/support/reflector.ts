@@ -67,11 +67,12 @@ export class ReflectorHarness {
     };
     return {
       server: api.server,
-      request: async (request) => {
+      request: (request) => api.request(request),
+      list: async (request, take) => {
         ask(request.path);
-        const answer = await api.request(request);
+        const metadata = await api.list(request, take);
         this.afterPage();
-        return answer;
+        return metadata;
       },
       stream: async (path, signal): Promise<ApiStream> => {
         const stream = await api.stream(path, signal);

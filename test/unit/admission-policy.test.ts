@@ -239,8 +239,8 @@ test('admission policy: the pod by which check tries the webhook is none that th
     body = call.body as Pod;
     return body;
   };
-  const stream = () => assert.fail('nothing is watched');
-  await probeWebhook({ server: '', request, stream } as Parameters<typeof probeWebhook>[0]);
+  const none = () => assert.fail('nothing is listed or watched');
+  await probeWebhook({ server: '', request, list: none, stream: none } as Parameters<typeof probeWebhook>[0]);
   assert.ok(body !== undefined);
   assert.deepEqual(asked('default', {}, body), []);
   assert.ok(injected(body).containers.includes('probe'));

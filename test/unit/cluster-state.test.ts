@@ -18,12 +18,12 @@ test('after an outage of the API server a Service that is said to have no ready 
     } as never);
   const up = publish('addresses');
   const notReady = publish('notReadyAddresses');
-  state.applyEndpoints([{ key: 'shop/world', object: up, previous: undefined }]);
+  state.applyEndpoints([{ key: 'shop/world', object: up }]);
   const named = namer.name({ host: 'world', port: undefined, isAddress: false }, 'shop');
   assert.ok(named?.kind === 'binding');
   const ips = () => named.binding.endpoints().map(({ ip }) => ip);
   assert.deepEqual(ips(), ['10.1.0.1']);
-  state.applyEndpoints([{ key: 'shop/world', object: notReady, previous: up }]);
+  state.applyEndpoints([{ key: 'shop/world', object: notReady }]);
   assert.deepEqual(ips(), []);
   state.readinessDoubted = true;
   assert.deepEqual(ips(), ['10.1.0.1']);
@@ -46,7 +46,7 @@ test("a node's own ports are reached by no name: neither by a Service's address 
   ]);
   const subsets = [{ addresses: [{ ip: '10.0.0.9' }, { ip: '10.1.0.1' }], ports: [{ name: 'http', port: 9_100 }] }];
   const published = trimEndpoints({ metadata, subsets } as never);
-  state.applyEndpoints([{ key: 'shop/exporter', object: published, previous: undefined }]);
+  state.applyEndpoints([{ key: 'shop/exporter', object: published }]);
   const reached = (host: string, port: number) => {
     const named = namer.name({ host, port, isAddress: host !== 'exporter' }, 'shop');
     return named?.kind === 'binding' ? named.binding.endpoints().map((one) => `${one.ip}:${one.port}`) : undefined;
@@ -55,4 +55,23 @@ test("a node's own ports are reached by no name: neither by a Service's address 
   assert.deepEqual(reached('10.0.0.9', 9_100), ['10.0.0.9:9100']);
   assert.deepEqual(reached('exporter', 10_250), ['10.1.0.1:10250']);
   assert.deepEqual(reached('exporter', 9_100), ['10.0.0.9:9100', '10.1.0.1:9100']);
+});
+
+test('an address belongs to whoever publishes it now, in whatever order one slice gives it up and another takes it', () => {
+  const state = new ClusterState('node-1');
+  const slice = (service: string, ip: string, nodeName: string) =>
+    trimEndpoints({
+      metadata: { namespace: 'shop', name: service },
+      subsets: [{ addresses: [{ ip, nodeName }] }],
+    } as never);
+  const [a, b] = [slice('a', '10.1.0.1', 'node-1'), slice('b', '10.1.0.1', 'node-2')];
+  state.applyEndpoints([{ key: 'shop/a', object: a }]);
+  assert.deepEqual(state.addressOwner('10.1.0.1'), { namespace: 'shop', service: 'a', nodeName: 'node-1' });
+  state.applyEndpoints([{ key: 'shop/b', object: b }]);
+  state.applyEndpoints([{ key: 'shop/a', object: undefined }]);
+  assert.deepEqual(state.addressOwner('10.1.0.1'), { namespace: 'shop', service: 'b', nodeName: 'node-2' });
+  // As it comes from another thread: a copy of what is known.
+  state.applyEndpoints([{ key: 'shop/b', object: slice('b', '10.1.0.2', 'node-2') }]);
+  assert.equal(state.addressOwner('10.1.0.1'), undefined);
+  assert.equal(state.addressOwner('10.1.0.2')?.service, 'b');
 });

@@ -97,29 +97,35 @@ test('object cache: what is the same after all is no change', () => {
   assert.deepEqual(cache.takeChanges(), []);
 });
 
-test('object cache: replacing everything tells the difference', () => {
+test('object cache: replacing everything tells the difference, what is gone last', () => {
   const cache = new ObjectCache<number>();
-  cache.replace(
-    new Map([
-      ['a', 1],
-      ['b', 1],
-      ['c', 1],
-    ]),
-  );
+  const replace = (objects: Readonly<Record<string, number>>) => [...cache.replace(new Map(Object.entries(objects)))];
+  replace({ a: 1, b: 1, c: 1 });
   cache.takeChanges();
-  cache.replace(
-    new Map([
-      ['b', 1],
-      ['c', 2],
-      ['d', 1],
-    ]),
-  );
+  replace({ b: 1, c: 2, d: 1 });
   assert.deepEqual(cache.takeChanges(), [
-    { key: 'a', object: undefined, previous: 1 },
     { key: 'c', object: 2, previous: 1 },
     { key: 'd', object: 1, previous: undefined },
+    { key: 'a', object: undefined, previous: 1 },
   ]);
   assert.deepEqual([...cache.items.keys()], ['b', 'c', 'd']);
+});
+
+test('object cache: replacing very many pauses for their changes to be taken, and none is told twice', () => {
+  const cache = new ObjectCache<number>();
+  const numbered = (from: number) => new Map(Array.from({ length: 1_000 }, (_, i) => [String(from + i), 1]));
+  for (const _ of cache.replace(numbered(0))) cache.takeChanges();
+  cache.takeChanges();
+  const batches: string[][] = [];
+  for (const _ of cache.replace(numbered(500))) batches.push(cache.takeChanges().map(({ key }) => key));
+  batches.push(cache.takeChanges().map(({ key }) => key));
+  assert.ok(batches.every((keys) => keys.length < 100));
+  const told = batches.flat();
+  assert.equal(told.length, 1_000);
+  assert.deepEqual(
+    new Set(told),
+    new Set([...numbered(1_000).keys()].slice(0, 500).concat([...numbered(0).keys()].slice(0, 500))),
+  );
 });
 
 test('object cache: keys of namespaced and cluster-wide objects', () => {

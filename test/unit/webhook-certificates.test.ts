@@ -105,6 +105,7 @@ function certificatesOf(set: CertificateSet) {
       }
       return state.secret;
     },
+    list: () => assert.fail('nothing is watched'),
     stream: () => assert.fail('nothing is watched'),
   };
   const refused = new MetricsRegistry().counter('refused', '').with();

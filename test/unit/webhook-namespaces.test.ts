@@ -14,6 +14,7 @@ function setUp(known: boolean | undefined, answer: () => unknown) {
       asked.push(path);
       return answer();
     },
+    list: () => assert.fail('nothing is watched'),
     stream: () => assert.fail('nothing is watched'),
   };
   const copy = (name: string) => (known === undefined ? undefined : { name, enabled: known });

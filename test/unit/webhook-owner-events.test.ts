@@ -24,6 +24,7 @@ function setUp(refuse: (request: ApiRequest) => boolean = () => false) {
       if (refuse(request)) throw new KubernetesError(403, 'Forbidden', 'events is forbidden');
       return {};
     },
+    list: () => assert.fail('nothing is watched'),
     stream: () => assert.fail('nothing is watched'),
   };
   const clock = { now: NOW };

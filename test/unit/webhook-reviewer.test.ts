@@ -24,6 +24,7 @@ function setUp(settings: () => InjectionSettings = () => SETTINGS, log = createL
   const api: KubernetesApi = {
     server: '',
     request: () => assert.fail('nothing is asked'),
+    list: () => assert.fail('nothing is watched'),
     stream: () => assert.fail('nothing is watched'),
   };
   const registry = new MetricsRegistry();
