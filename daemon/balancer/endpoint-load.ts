@@ -26,9 +26,13 @@ export class EndpointLoad {
   /** Requests under way. */
   outstanding = 0;
 
-  /** `options`: what its router's config says of it; `random` gives numbers in [0, 1). */
-  constructor(random: () => number, options: EndpointLoadOptions = DEFAULTS) {
-    this.accrual = new FailureAccrual(options.failureAccrual, random);
+  /** `options`: what its router's config says of it; `random` gives numbers in [0, 1). `accrual`: one that others know as well. */
+  constructor(
+    random: () => number,
+    options: EndpointLoadOptions = DEFAULTS,
+    accrual: FailureAccrual = new FailureAccrual(options.failureAccrual, random),
+  ) {
+    this.accrual = accrual;
     this.#latency = new LatencyAverage(options.decayTimeMs);
   }
 

@@ -37,6 +37,11 @@ export class FailureAccrual {
     return this.#outUntil !== undefined && now >= this.#outUntil;
   }
 
+  /** ms until a probe is due; 0 where it is, or the endpoint is not out. */
+  outForMs(now: number): number {
+    return this.#outUntil === undefined ? 0 : Math.max(0, this.#outUntil - now);
+  }
+
   /** A probe is on its way: none other until it is answered, or as long again has passed. */
   beginProbe(now: number): void {
     this.#outUntil = now + this.#pauseMs();

@@ -1,6 +1,6 @@
 import type { ProxyError } from '../http/proxy-error.ts';
 import type { Hop, Route } from './hop.ts';
-import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
+import { type AttemptFailure, decideRetry, MAX_ATTEMPTS, type RetryDecision } from './retry.ts';
 
 const NONE_TRIED: ReadonlySet<Hop> = new Set();
 
@@ -47,6 +47,11 @@ export class Attempts {
     const hop = this.#route.pick(this.#tried ?? NONE_TRIED);
     if (hop === undefined) this.#tried = undefined;
     return hop;
+  }
+
+  /** Whether none may follow the one that is counted last. */
+  get last(): boolean {
+    return this.count >= MAX_ATTEMPTS;
   }
 
   /** Leaves a hop out of the next picks. */

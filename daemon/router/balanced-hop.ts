@@ -9,6 +9,7 @@ import type { Hop } from './hop.ts';
  * of its pods; nor does a caller's short patience. */
 const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'endpoint_gone',
+  'endpoint_out',
   'draining',
   'not_synced',
   'overloaded',
@@ -17,7 +18,6 @@ const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
 
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
-  abstract readonly fieldLines: string;
   abstract readonly peer: boolean;
   abstract readonly proxy: boolean;
   abstract readonly answerFilter: FieldFilter;
@@ -62,6 +62,10 @@ export abstract class BalancedHop implements Hop {
     this.endpoint.begin();
   }
 
+  fieldLines(_last: boolean): string {
+    return '';
+  }
+
   answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.endpoint.answered(status, latencyMs, now, failed);
   }
@@ -69,6 +73,8 @@ export abstract class BalancedHop implements Hop {
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
     if (!NO_FAULT.has(code)) this.endpoint.lost(now);
   }
+
+  leaveOut(_ms: number, _now: number): void {}
 
   end(_status: number, _latencyMs: number, _failed: boolean): void {
     this.endpoint.end();

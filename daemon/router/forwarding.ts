@@ -210,6 +210,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     const said = hop.peer ? meshErrorOf(head) : undefined;
     if (said === undefined) this.#hopAnswered(head.status);
     else hop.lost(said.code, true, this.#rules.now());
+    if (said?.outMs !== undefined) hop.leaveOut(said.outMs, this.#rules.now());
     return this.#triesElsewhere(head.status, said);
   }
 
@@ -251,6 +252,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     let hop = again;
     try {
       hop ??= this.#attempts.pick();
+      // The rest of them are out too: one of them gets it all the same, and at once.
+      if (hop === undefined && lastError?.code === 'endpoint_out') hop = this.#attempts.pick();
     } catch (error) {
       this.#fail(lastError ?? asProxyError(error));
       return;
@@ -269,7 +272,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#connection = connection;
     connection.send(
       request.method,
-      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
+      this.#headText + hop.fieldLines(this.#attempts.last) + this.#time.fieldLines(hop.peer, now),
       request.framing,
       this,
     );

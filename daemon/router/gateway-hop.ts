@@ -19,38 +19,83 @@ export interface GatewayState {
   readonly accrual: FailureAccrual;
 }
 
-/** Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. */
+/** What a hop that has its pod out is asked for all the same, by who has nobody else (`mesh-force`): see `PickedPod`. */
+const FORCE = 'mesh-force: true\r\n';
+/** How far probes of the senders are spread behind the time that the pod's daemon gives, as a part of that. */
+const SPREAD = 0.25;
+
+export interface GatewayHopWiring {
+  readonly pool: Http1Pool;
+  readonly load: EndpointLoad;
+  /** Gives numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. That daemon sees
+ * the requests of all senders; the pod is out for as long as it says, besides what its answers here are.
+ */
 export class GatewayHop extends BalancedHop {
-  readonly fieldLines: string;
   readonly peer = true;
   readonly proxy = true;
   readonly answerFilter = KEEP_L5D;
   readonly #gateway: FailureAccrual;
+  readonly #lines: string;
+  readonly #forcingLines: string;
+  readonly #random: () => number;
+  #leftOutMs = 0;
+  /** 0: it is not left out. */
+  #leftOutUntil = 0;
+  /** The attempt that is about to begin is to find out whether the pod has recovered. */
+  #probing = false;
+  #forced = false;
 
   constructor(
     gateway: GatewayState,
     endpoint: Endpoint,
     of: { readonly namespace: string; readonly service: string },
-    wiring: { readonly pool: Http1Pool; readonly load: EndpointLoad },
+    wiring: GatewayHopWiring,
   ) {
     super(gateway.address, wiring.pool, wiring.load);
     this.#gateway = gateway.accrual;
-    this.fieldLines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
+    this.#random = wiring.random;
+    this.#lines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
+    this.#forcingLines = this.#lines + FORCE;
   }
 
   override get out(): boolean {
-    return this.#gateway.out || super.out;
+    return this.#gateway.out || this.#leftOutUntil !== 0 || super.out;
   }
 
   override takeProbe(now: number): boolean {
-    if (!this.#gateway.out) return super.takeProbe(now);
-    if (!this.#gateway.probeDue(now) || (super.out && !super.takeProbe(now))) return false;
-    this.#gateway.beginProbe(now);
+    const gateway = this.#gateway;
+    if ((gateway.out && !gateway.probeDue(now)) || now < this.#leftOutUntil) return false;
+    if (super.out && !super.takeProbe(now)) return false;
+    if (gateway.out) gateway.beginProbe(now);
+    if (this.#leftOutUntil !== 0) this.#leftOutUntil = now + this.#leftOutMs;
+    this.#probing = true;
     return true;
+  }
+
+  override leaveOut(ms: number, now: number): void {
+    this.#leftOutMs = ms * (1 + SPREAD * this.#random());
+    this.#leftOutUntil = now + this.#leftOutMs;
+  }
+
+  override begin(): void {
+    super.begin();
+    // Picked although it is out, and as no probe: the balancer has found nobody else.
+    this.#forced = !this.#probing && this.out;
+    this.#probing = false;
+  }
+
+  override fieldLines(last: boolean): string {
+    return last || this.#forced ? this.#forcingLines : this.#lines;
   }
 
   override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.#gateway.succeeded();
+    if (!failed) this.#leftOutUntil = 0;
     super.answered(status, latencyMs, now, failed);
   }
 

@@ -6,6 +6,7 @@ import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../n
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
+import type { PodAccruals } from './pod-accruals.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
@@ -13,6 +14,8 @@ export interface HopFactoryOptions {
   readonly podPool: Http1Pool;
   readonly peerPool: Http1Pool;
   readonly metrics: DaemonMetrics;
+  /** Of this node's pods, for all routers. */
+  readonly podAccruals: PodAccruals;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
   readonly random: () => number;
@@ -38,9 +41,9 @@ export class HopFactory {
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
-    const { peerPool, metrics } = this.#options;
+    const { peerPool, metrics, random } = this.#options;
     if (path.kind === 'gateway') {
-      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy) });
+      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy), random });
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
@@ -53,17 +56,20 @@ export class HopFactory {
   }
 
   /** To a pod of this node. */
-  toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): Hop {
-    return new LocalPodHop(endpoint, of, this.#wiring(policy), this.#options.metrics);
+  toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): LocalPodHop {
+    const { metrics, podAccruals } = this.#options;
+    const accrual = podAccruals.find(endpoint, of, policy.failureAccrual);
+    return new LocalPodHop(endpoint, of, this.#wiring(policy, accrual), metrics);
   }
 
-  #wiring(policy: HopPolicy): PodHopWiring {
+  #wiring(policy: HopPolicy, accrual?: FailureAccrual): PodHopWiring {
     const { podPool, answerFilter } = this.#options;
-    return { pool: podPool, load: this.#load(policy), answerFilter };
+    return { pool: podPool, load: this.#load(policy, accrual), answerFilter };
   }
 
-  #load({ failureAccrual, balancer }: HopPolicy): EndpointLoad {
-    return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs: balancer.decayTimeMs });
+  #load({ failureAccrual, balancer }: HopPolicy, accrual?: FailureAccrual): EndpointLoad {
+    const { decayTimeMs } = balancer;
+    return new EndpointLoad(this.#options.random, { failureAccrual, decayTimeMs }, accrual);
   }
 
   #gateway({ ip, port, nodeName: node }: Extract<Path, { kind: 'gateway' }>): GatewayState {

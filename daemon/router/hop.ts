@@ -9,8 +9,6 @@ import type { RoutePolicy } from './route-policy.ts';
 export interface Hop extends Balanced {
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
-  /** Field lines that this hop adds to the request. */
-  readonly fieldLines: string;
   /** Whether the answer comes from a daemon of the mesh, whose `mesh-*` and `l5d-*` fields are believed. */
   readonly peer: boolean;
   /** Whether the server is a proxy, which takes requests for others and CONNECT. */
@@ -21,10 +19,14 @@ export interface Hop extends Balanced {
   warmUp(now: number): void;
   /** An attempt on it begins. */
   begin(): void;
+  /** Field lines that it adds to the request of that attempt. `last`: the request will not be sent again. */
+  fieldLines(last: boolean): string;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
   answered(status: number, latencyMs: number, now: number, failed: boolean): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
+  /** The daemon there has the pod out, and lets none but such requests through that have nobody else to ask, for so many ms. */
+  leaveOut(ms: number, now: number): void;
   /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */
   end(status: number, latencyMs: number, failed: boolean): void;
 }

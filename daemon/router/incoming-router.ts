@@ -2,6 +2,7 @@ import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { Caller, Exchange } from '../http/exchange.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { meshErrorLines } from '../http/mesh-errors.ts';
+import type { RequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import type { Binding, Endpoint } from '../naming/endpoint.ts';
@@ -14,6 +15,8 @@ import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
 import type { Hop, Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
+import type { LocalPodHop } from './pod-hop.ts';
+import { REPLAY_BYTES } from './replay-buffer.ts';
 import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
 
@@ -30,7 +33,11 @@ export interface IncomingRouterOptions {
   readonly resolver: Resolver;
   readonly makeDestination: (binding: Binding) => Destination;
   /** The hop to a pod of this node for a Service. */
-  readonly makePodHop: (endpoint: Endpoint, of: { namespace: string; service: string }, policy: RoutePolicy) => Hop;
+  readonly makePodHop: (
+    endpoint: Endpoint,
+    of: { namespace: string; service: string },
+    policy: RoutePolicy,
+  ) => LocalPodHop;
   readonly policyOf: (of: { namespace: string; service: string }) => RoutePolicy;
   readonly pseudonym: string;
   /** For requests that do not come from a daemon. */
@@ -39,23 +46,46 @@ export interface IncomingRouterOptions {
   readonly metrics: DaemonMetrics;
 }
 
+interface PickedPodChecks {
+  readonly isHere: () => boolean;
+  /** Whether its Service has other pods. */
+  readonly hasOthers: () => boolean;
+  /** The pod and its Service, for who reads the error. */
+  readonly name: string;
+  /** What to say where it is not here. */
+  readonly refusal: string;
+}
+
 /** The pod that a peer picked, as long as it is one of this node's. */
 class PickedPod implements Route {
   readonly ip: string;
   /** Its name, where it is known: an address passes from pod to pod. */
   readonly pod: string | undefined;
   readonly policy: RoutePolicy;
-  readonly #hop: Hop;
-  readonly #isHere: () => boolean;
-  readonly #refusal: string;
+  readonly #hop: LocalPodHop;
+  readonly #checks: PickedPodChecks;
 
-  constructor(endpoint: Endpoint, hop: Hop, policy: RoutePolicy, isHere: () => boolean, refusal: string) {
+  constructor(endpoint: Endpoint, hop: LocalPodHop, policy: RoutePolicy, checks: PickedPodChecks) {
     this.ip = endpoint.ip;
     this.pod = endpoint.pod;
     this.policy = policy;
     this.#hop = hop;
-    this.#isHere = isHere;
-    this.#refusal = refusal;
+    this.#checks = checks;
+  }
+
+  /** Whether it is out for its failures, of which this daemon has seen all senders'. */
+  get out(): boolean {
+    return this.#hop.out;
+  }
+
+  /**
+   * Of one that is out: throws ProxyError endpoint_out, unless the request is the one that is to find out whether it has recovered, or
+   * its sender has no other pod to go to. So a pod that fails costs each sender one round trip, and nobody a failure.
+   */
+  refuse(now: number): void {
+    const { isHere, hasOthers, name } = this.#checks;
+    if (!isHere() || !hasOthers() || this.#hop.takeProbe(now)) return;
+    throw new ProxyError('endpoint_out', `${name} fails, and others are asked instead`, this.#hop.outForMs(now));
   }
 
   requested(): void {}
@@ -65,7 +95,7 @@ class PickedPod implements Route {
   }
 
   pick(): Hop {
-    if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
+    if (!this.#checks.isHere()) throw new ProxyError('endpoint_gone', this.#checks.refusal);
     return this.#hop;
   }
 }
@@ -127,6 +157,7 @@ export class IncomingRouter {
       if (this.#picked.size >= MAX_TARGETS) this.#picked.clear();
       this.#picked.set(key, picked);
     }
+    if (peer && picked.out && !insists(exchange.request)) picked.refuse(this.#options.rules.now());
     return picked;
   }
 
@@ -136,14 +167,17 @@ export class IncomingRouter {
     const dot = name.indexOf('.');
     const of = { service: name.slice(0, dot), namespace: name.slice(dot + 1) };
     const declaredPort = peer ? undefined : port;
-    const isHere = () =>
-      (peer && state.localPod(ip) !== undefined) ||
-      state.service(`${of.namespace}/${of.service}`)?.serves(ip, declaredPort, nodeName) === true;
     const pod = state.localPod(ip)?.name;
     const endpoint = { ip, port: port ?? 80, nodeName, pod, hostname: undefined, zone: undefined };
-    const refusal = `${address} is no endpoint of Service "${of.service}" in namespace "${of.namespace}" on node ${nodeName}`;
+    const entry = () => state.service(`${of.namespace}/${of.service}`);
+    const service = `Service "${of.service}" in namespace "${of.namespace}"`;
     const policy = policyOf(of);
-    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, isHere, refusal);
+    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, {
+      isHere: () => (peer && state.localPod(ip) !== undefined) || entry()?.serves(ip, declaredPort, nodeName) === true,
+      hasOthers: () => entry()?.hasBesides(ip) === true,
+      name: `pod ${pod ?? ''} (${address}) of ${service}`,
+      refusal: `${address} is no endpoint of ${service} on node ${nodeName}`,
+    });
   }
 
   #byName(authority: string): Route {
@@ -164,4 +198,9 @@ export class IncomingRouter {
     }
     return destination;
   }
+}
+
+/** Whether its sender has nobody else to ask, or could not send it again (forwarding.ts keeps no more of a body). */
+function insists({ fields, framing }: RequestHead): boolean {
+  return fields.value('mesh-force') === 'true' || (framing.kind === 'length' && framing.length > REPLAY_BYTES);
 }

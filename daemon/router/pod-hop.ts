@@ -21,7 +21,6 @@ export interface PodHopWiring {
 
 /** To a pod of this node: the last step of every request, whichever router takes it. Counted as the incoming router's. */
 export class LocalPodHop extends BalancedHop {
-  readonly fieldLines = '';
   readonly peer = false;
   readonly proxy = false;
   readonly answerFilter: FieldFilter;
@@ -34,6 +33,11 @@ export class LocalPodHop extends BalancedHop {
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
+  }
+
+  /** ms until the next request that may find out whether it has recovered. */
+  outForMs(now: number): number {
+    return this.endpoint.accrual.outForMs(now);
   }
 
   override begin(): void {
@@ -52,7 +56,6 @@ export class LocalPodHop extends BalancedHop {
 
 /** Straight to an address: a pod past any daemon, something outside the cluster, or the proxy that leads there. */
 export class DirectHop extends BalancedHop {
-  readonly fieldLines = '';
   readonly peer = false;
   readonly proxy: boolean;
   readonly answerFilter: FieldFilter;

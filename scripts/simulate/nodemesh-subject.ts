@@ -100,7 +100,7 @@ class NodemeshCaller implements Caller {
       gateway = { address: { ip: node, port: 4141, node }, accrual: new FailureAccrual(GATEWAY_ACCRUAL, random) };
       this.#gateways.set(node, gateway);
     }
-    const hop = new GatewayHop(gateway, endpoint, OF, { pool: NO_POOL, load: new EndpointLoad(random) });
+    const hop = new GatewayHop(gateway, endpoint, OF, { pool: NO_POOL, load: new EndpointLoad(random), random });
     this.#podOf.set(hop, this.#pods.get(endpoint.ip) as SimulatedPod);
     return hop;
   }

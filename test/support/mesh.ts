@@ -29,18 +29,24 @@ export class TestMesh {
   readonly #dir: string;
   readonly #servers: Server[] = [];
   readonly #tls: string | Readonly<Record<string, string>>;
+  readonly #now: (() => number) | undefined;
   #signer: NodeSigner | undefined;
   #authority: CertificateSet | undefined;
 
-  private constructor(kubernetes: MemoryKubernetes, dir: string, tls: string | Readonly<Record<string, string>>) {
+  private constructor(
+    kubernetes: MemoryKubernetes,
+    dir: string,
+    { tls, now }: { tls: string | Readonly<Record<string, string>>; now: (() => number) | undefined },
+  ) {
     this.kubernetes = kubernetes;
     this.#dir = dir;
     this.#tls = tls;
+    this.#now = now;
   }
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` of all.
+   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` and the clock `now` (ms) of all.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
@@ -49,10 +55,16 @@ export class TestMesh {
       tls = 'off',
       incomingKeys = '',
       workers = 1,
-    }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string; workers?: number } = {},
+      now,
+    }: {
+      tls?: string | Readonly<Record<string, string>>;
+      incomingKeys?: string;
+      workers?: number;
+      now?: () => number;
+    } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
-    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
+    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, { tls, now });
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
     for (const namespace of ['nodemesh', 'shop', 'other']) {
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
@@ -102,6 +114,7 @@ routers:
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
         workers,
+        now: this.#now,
         loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );
