@@ -13,8 +13,9 @@ import { askedDeadline } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
-import type { Hop, Route } from './hop.ts';
+import type { Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
+import { PickedPod } from './picked-pod.ts';
 import type { LocalPodHop } from './pod-hop.ts';
 import { REPLAY_BYTES } from './replay-buffer.ts';
 import type { RoutePolicy } from './route-policy.ts';
@@ -44,60 +45,6 @@ export interface IncomingRouterOptions {
   readonly requestFilter: FieldFilter;
   readonly rules: ForwardingRules;
   readonly metrics: DaemonMetrics;
-}
-
-interface PickedPodChecks {
-  readonly isHere: () => boolean;
-  /** Whether its Service has other pods. */
-  readonly hasOthers: () => boolean;
-  /** The pod and its Service, for who reads the error. */
-  readonly name: string;
-  /** What to say where it is not here. */
-  readonly refusal: string;
-}
-
-/** The pod that a peer picked, as long as it is one of this node's. */
-class PickedPod implements Route {
-  readonly ip: string;
-  /** Its name, where it is known: an address passes from pod to pod. */
-  readonly pod: string | undefined;
-  readonly policy: RoutePolicy;
-  readonly #hop: LocalPodHop;
-  readonly #checks: PickedPodChecks;
-
-  constructor(endpoint: Endpoint, hop: LocalPodHop, policy: RoutePolicy, checks: PickedPodChecks) {
-    this.ip = endpoint.ip;
-    this.pod = endpoint.pod;
-    this.policy = policy;
-    this.#hop = hop;
-    this.#checks = checks;
-  }
-
-  /** Whether it is out for its failures, of which this daemon has seen all senders'. */
-  get out(): boolean {
-    return this.#hop.out;
-  }
-
-  /**
-   * Of one that is out: throws ProxyError endpoint_out, unless the request is the one that is to find out whether it has recovered, or
-   * its sender has no other pod to go to. So a pod that fails costs each sender one round trip, and nobody a failure.
-   */
-  refuse(now: number): void {
-    const { isHere, hasOthers, name } = this.#checks;
-    if (!isHere() || !hasOthers() || this.#hop.takeProbe(now)) return;
-    throw new ProxyError('endpoint_out', `${name} fails, and others are asked instead`, this.#hop.outForMs(now));
-  }
-
-  requested(): void {}
-
-  withdrawRetry(): boolean {
-    return false;
-  }
-
-  pick(): Hop {
-    if (!this.#checks.isHere()) throw new ProxyError('endpoint_gone', this.#checks.refusal);
-    return this.#hop;
-  }
 }
 
 /** From a peer to a pod of this node: the peer's pick if it still stands, else by name among this node's pods (DESIGN §5.6). */
