@@ -48,6 +48,12 @@ export class FailureAccrual {
     this.#probing = true;
   }
 
+  /** Who sees more of it has it out, and lets no probe through for so many ms. A little later, so that not all try at once. */
+  putOut(ms: number, now: number): void {
+    this.#outUntil = now + ms * (1 + this.#random() / 4);
+    this.#probing = false;
+  }
+
   succeeded(): void {
     this.#failures = 0;
     this.#timesOut = 0;

@@ -19,17 +19,8 @@ export interface GatewayState {
   readonly accrual: FailureAccrual;
 }
 
-/** What a hop that has its pod out is asked for all the same, by who has nobody else (`mesh-force`): see `PickedPod`. */
+/** Says that there is nobody else to ask: see `PickedPod`. */
 const FORCE = 'mesh-force: true\r\n';
-/** How far probes of the senders are spread behind the time that the pod's daemon gives, as a part of that. */
-const SPREAD = 0.25;
-
-export interface GatewayHopWiring {
-  readonly pool: Http1Pool;
-  readonly load: EndpointLoad;
-  /** Gives numbers in [0, 1). */
-  readonly random: () => number;
-}
 
 /**
  * Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. That daemon sees
@@ -42,10 +33,8 @@ export class GatewayHop extends BalancedHop {
   readonly #gateway: FailureAccrual;
   readonly #lines: string;
   readonly #forcingLines: string;
-  readonly #random: () => number;
-  #leftOutMs = 0;
-  /** 0: it is not left out. */
-  #leftOutUntil = 0;
+  /** Its daemon has refused it, and it cannot be left out. */
+  #refused = false;
   /** The attempt that is about to begin is to find out whether the pod has recovered. */
   #probing = false;
   #forced = false;
@@ -54,38 +43,37 @@ export class GatewayHop extends BalancedHop {
     gateway: GatewayState,
     endpoint: Endpoint,
     of: { readonly namespace: string; readonly service: string },
-    wiring: GatewayHopWiring,
+    wiring: { readonly pool: Http1Pool; readonly load: EndpointLoad },
   ) {
     super(gateway.address, wiring.pool, wiring.load);
     this.#gateway = gateway.accrual;
-    this.#random = wiring.random;
     this.#lines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
     this.#forcingLines = this.#lines + FORCE;
   }
 
   override get out(): boolean {
-    return this.#gateway.out || this.#leftOutUntil !== 0 || super.out;
+    return this.#gateway.out || super.out;
   }
 
   override takeProbe(now: number): boolean {
     const gateway = this.#gateway;
-    if ((gateway.out && !gateway.probeDue(now)) || now < this.#leftOutUntil) return false;
+    if (gateway.out && !gateway.probeDue(now)) return false;
     if (super.out && !super.takeProbe(now)) return false;
     if (gateway.out) gateway.beginProbe(now);
-    if (this.#leftOutUntil !== 0) this.#leftOutUntil = now + this.#leftOutMs;
     this.#probing = true;
     return true;
   }
 
   override leaveOut(ms: number, now: number): void {
-    this.#leftOutMs = ms * (1 + SPREAD * this.#random());
-    this.#leftOutUntil = now + this.#leftOutMs;
+    const { accrual } = this.endpoint;
+    accrual.putOut(ms, now);
+    this.#refused = !accrual.out;
   }
 
   override begin(): void {
     super.begin();
     // Picked although it is out, and as no probe: the balancer has found nobody else.
-    this.#forced = !this.#probing && this.out;
+    this.#forced = this.#refused || (!this.#probing && this.out);
     this.#probing = false;
   }
 
@@ -95,7 +83,7 @@ export class GatewayHop extends BalancedHop {
 
   override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.#gateway.succeeded();
-    if (!failed) this.#leftOutUntil = 0;
+    if (!failed) this.#refused = false;
     super.answered(status, latencyMs, now, failed);
   }
 

@@ -41,9 +41,9 @@ export class HopFactory {
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
-    const { peerPool, metrics, random } = this.#options;
+    const { peerPool, metrics } = this.#options;
     if (path.kind === 'gateway') {
-      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy), random });
+      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy) });
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
