@@ -25,6 +25,9 @@ export class EndpointLoad {
   #warmingSince = Number.NEGATIVE_INFINITY;
   /** Requests under way. */
   outstanding = 0;
+  /** Those of them that wait for an answer to begin, and the sum of when they began. */
+  #awaited = 0;
+  #awaitedSince = 0;
 
   /** `options`: what its router's config says of it; `random` gives numbers in [0, 1). `accrual`: one that others know as well. */
   constructor(
@@ -42,7 +45,13 @@ export class EndpointLoad {
    */
   load(now: number): number {
     if (!this.#proven) return this.outstanding === 0 ? 0 : UNPROVEN + this.outstanding;
-    return FLOOR_MS + Math.max(LEAST_MS, this.#latency.value(now)) * (this.outstanding + 1);
+    return FLOOR_MS + Math.max(LEAST_MS, this.#expected(now)) * (this.outstanding + 1);
+  }
+
+  /** A request that waits for longer than expected tells so before it is answered: whoever hangs gets no more meanwhile. */
+  #expected(now: number): number {
+    if (this.#awaited === 0) return this.#latency.value(now);
+    return this.#latency.silent(now - this.#awaitedSince / this.#awaited, now);
   }
 
   /** It appeared at `now` while others served: its share is to grow. */
@@ -56,12 +65,21 @@ export class EndpointLoad {
     return ageMs >= SLOW_START_MS ? 1 : warmthAt(ageMs);
   }
 
-  begin(): void {
+  begin(now: number): void {
     this.outstanding += 1;
+    this.#awaited += 1;
+    this.#awaitedSince += now;
   }
 
-  end(): void {
+  /** `unansweredSince`: when it began, if no answer has; undefined otherwise. */
+  end(unansweredSince: number | undefined): void {
     this.outstanding -= 1;
+    if (unansweredSince !== undefined) this.#awaits(unansweredSince);
+  }
+
+  #awaits(since: number): void {
+    this.#awaited -= 1;
+    this.#awaitedSince = this.#awaited === 0 ? 0 : this.#awaitedSince - since;
   }
 
   /**
@@ -70,6 +88,7 @@ export class EndpointLoad {
    */
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
     this.#proven = true;
+    this.#awaits(now - latencyMs);
     this.#latency.observe(failed || status === 429 ? Math.max(latencyMs, FAILURE_MS) : latencyMs, now);
     if (failed) this.accrual.failed(now);
     else this.accrual.succeeded();

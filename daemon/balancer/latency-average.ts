@@ -6,17 +6,22 @@ export const FLOOR_MS = 20;
 const WEIGHT = 0.1;
 /** What one observation counts as at most, in terms of what was expected: slow is what answers slowly again and again. */
 const MOST = 3;
+/** The same of a silence that lasts: a request is under way, and whoever answers slowly is to get no more of them meanwhile. */
+const MOST_SILENT = 10;
 
 /**
  * Moving average of an endpoint's latency, ms, after linkerd's peak EWMA: it falls in silence too, so that an endpoint that
  * was slow is tried again. Unlike linkerd's it does not take a single slow answer (a cold start, a collected heap) for the
- * truth: that would send an endpoint's share elsewhere for the better part of a minute.
+ * truth: that would send an endpoint's share elsewhere for the better part of a minute. The first ten count alike: if they
+ * began at nothing, a new endpoint would seem fast.
  * Times are ms of one monotonic clock.
  */
 export class LatencyAverage {
   readonly #decayMs: number;
   #value = 0;
   #stamp = 0;
+  /** Weight of the next observation, at least: the first few count alike. */
+  #weight = 1;
 
   constructor(decayMs: number = DECAY_MS) {
     this.#decayMs = decayMs;
@@ -27,8 +32,15 @@ export class LatencyAverage {
     const expected = this.value(now);
     const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
     const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
-    this.#value = expected + (latency - expected) * (latency > expected ? WEIGHT : Math.max(age, WEIGHT));
+    this.#value = expected + (latency - expected) * (latency > expected ? this.#weight : Math.max(age, this.#weight));
     this.#stamp = now;
+    if (this.#weight > WEIGHT) this.#weight = Math.max(WEIGHT, this.#weight / (1 + this.#weight));
+  }
+
+  /** What to expect at `now` of an endpoint that has not answered for `silentMs`. */
+  silent(silentMs: number, now: number): number {
+    const expected = this.value(now);
+    return Math.max(expected, Math.min(silentMs, MOST_SILENT * (expected + FLOOR_MS)));
   }
 
   /** What to expect at `now`; 0 where nothing is known. */

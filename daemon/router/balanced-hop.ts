@@ -58,8 +58,8 @@ export abstract class BalancedHop implements Hop {
     return true;
   }
 
-  begin(): void {
-    this.endpoint.begin();
+  begin(now: number): void {
+    this.endpoint.begin(now);
   }
 
   fieldLines(_last: boolean): string {
@@ -76,7 +76,7 @@ export abstract class BalancedHop implements Hop {
 
   leaveOut(_ms: number, _now: number): void {}
 
-  end(_status: number, _latencyMs: number, _failed: boolean): void {
-    this.endpoint.end();
+  end(_status: number, _latencyMs: number, _failed: boolean, unansweredSince: number | undefined): void {
+    this.endpoint.end(unansweredSince);
   }
 }

@@ -50,7 +50,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   #hop: Hop | undefined;
   #connection: UpstreamConnection | undefined;
   readonly #attempts: Attempts;
+  /** -1: it is over. */
   #attemptStartedAt = 0;
+  /** Its answer has begun. */
+  #attemptAnswered = false;
   readonly #body = new ReplayBuffer();
   #answerStatus = 0;
   /** The next attempt, once the answer that asks for it has been read to its end. */
@@ -266,7 +269,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#attempts.count += 1;
     this.#hop = hop;
     this.#attemptStartedAt = now;
-    hop.begin();
+    this.#attemptAnswered = false;
+    hop.begin(now);
     const { request } = this.#exchange;
     const connection = this.#connectionFor(request.method, hop, again !== undefined);
     this.#connection = connection;
@@ -332,14 +336,16 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   #hopAnswered(status: number): void {
     const now = this.#rules.now();
+    this.#attemptAnswered = true;
     this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
 
   #endAttempt(status: number): void {
     const hop = this.#hop;
-    if (hop === undefined || this.#attemptStartedAt === -1) return;
+    const startedAt = this.#attemptStartedAt;
+    if (hop === undefined || startedAt === -1) return;
     const failed = this.#route.policy.classifier.isFailure(status);
-    hop.end(status, this.#rules.now() - this.#attemptStartedAt, failed);
+    hop.end(status, this.#rules.now() - startedAt, failed, this.#attemptAnswered ? undefined : startedAt);
     this.#attemptStartedAt = -1;
   }
 

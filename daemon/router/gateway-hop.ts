@@ -70,8 +70,8 @@ export class GatewayHop extends BalancedHop {
     this.#refused = !accrual.out;
   }
 
-  override begin(): void {
-    super.begin();
+  override begin(now: number): void {
+    super.begin(now);
     // Picked although it is out, and as no probe: the balancer has found nobody else.
     this.#forced = this.#refused || (!this.#probing && this.out);
     this.#probing = false;

@@ -18,7 +18,7 @@ export interface Hop extends Balanced {
   /** Its pod appeared while others served. */
   warmUp(now: number): void;
   /** An attempt on it begins. */
-  begin(): void;
+  begin(now: number): void;
   /** Field lines that it adds to the request of that attempt. `last`: the request will not be sent again. */
   fieldLines(last: boolean): string;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
@@ -27,8 +27,11 @@ export interface Hop extends Balanced {
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
   /** The daemon there has the pod out, and lets none but such requests through that have nobody else to ask, for so many ms. */
   leaveOut(ms: number, now: number): void;
-  /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */
-  end(status: number, latencyMs: number, failed: boolean): void;
+  /**
+   * The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. `unansweredSince`: when that was, if
+   * `answered` was not called. Always called, last.
+   */
+  end(status: number, latencyMs: number, failed: boolean, unansweredSince: number | undefined): void;
 }
 
 /** Chooses the hops of one exchange, one an attempt. */

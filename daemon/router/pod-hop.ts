@@ -40,15 +40,15 @@ export class LocalPodHop extends BalancedHop {
     return this.endpoint.accrual.outForMs(now);
   }
 
-  override begin(): void {
-    super.begin();
+  override begin(now: number): void {
+    super.begin(now);
     this.#service.requests.value += 1;
     this.#service.inFlight.value += 1;
     this.#requests.value += 1;
   }
 
-  override end(status: number, latencyMs: number, failed: boolean): void {
-    super.end(status, latencyMs, failed);
+  override end(status: number, latencyMs: number, failed: boolean, unansweredSince: number | undefined): void {
+    super.end(status, latencyMs, failed, unansweredSince);
     this.#service.inFlight.value -= 1;
     this.#service.responded(status, latencyMs, failed);
   }
@@ -69,8 +69,8 @@ export class DirectHop extends BalancedHop {
     this.#counter = counter;
   }
 
-  override begin(): void {
-    super.begin();
+  override begin(now: number): void {
+    super.begin(now);
     if (this.#counter !== undefined) this.#counter.value += 1;
   }
 }

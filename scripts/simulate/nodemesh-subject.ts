@@ -165,7 +165,7 @@ class NodemeshDaemon implements Caller {
     }
     if (picked.out && !lines.includes('mesh-force')) picked.refuse(this.mesh.options.now());
     const hop = picked.pick();
-    hop.begin();
+    hop.begin(this.mesh.options.now());
     return hop;
   }
 }
@@ -176,6 +176,7 @@ class NodemeshCall implements Call {
   readonly #attempts: Attempts;
   #hop: Hop | undefined;
   #incoming: Hop | undefined;
+  #startedAt = 0;
   #refused = false;
 
   constructor(daemon: NodemeshDaemon) {
@@ -196,7 +197,8 @@ class NodemeshCall implements Call {
     if (hop === undefined) return retryDelayMs(Math.max(2, this.#attempts.count + 1), this.#daemon.mesh.options.random);
     this.#attempts.count += 1;
     this.#hop = hop;
-    hop.begin();
+    this.#startedAt = now;
+    hop.begin(now);
     try {
       const { pod, incoming } = this.#daemon.arrive(hop, hop.fieldLines(this.#attempts.last));
       this.#refused = false;
@@ -207,15 +209,16 @@ class NodemeshCall implements Call {
       this.#refused = true;
       hop.lost(code, true, now);
       hop.leaveOut(outMs, now);
-      hop.end(0, ROUND_TRIP_MS, true);
+      hop.end(0, ROUND_TRIP_MS, true, now);
       if (this.#attempts.after({ cause: code, untouched: true }, true) === undefined) return undefined;
       this.#attempts.exclude(hop);
       return ROUND_TRIP_MS;
     }
   }
 
-  ended(outcome: Outcome, latencyMs: number, now: number): Next {
+  ended(outcome: Outcome, _latencyMs: number, now: number): Next {
     const hop = this.#hop as Hop;
+    const latencyMs = now - this.#startedAt;
     if (this.#incoming !== undefined && outcome !== 'unreachable') {
       this.#tell(this.#incoming, outcome, { latencyMs, now, byPeer: false });
     }
@@ -237,7 +240,7 @@ class NodemeshCall implements Call {
     const failed = classifier.isFailure(status);
     if (status === 0) hop.lost('connect_failed', byPeer, now);
     else hop.answered(status, latencyMs, now, failed);
-    hop.end(status, latencyMs, failed);
+    hop.end(status, latencyMs, failed, status === 0 ? now - latencyMs : undefined);
     if (status === 0) return { cause: 'connect_failed', untouched: true };
     return failed && classifier.mayRetry('GET') ? { cause: 'failure_answered', untouched: false, status } : undefined;
   }

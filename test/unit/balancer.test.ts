@@ -62,19 +62,50 @@ function simulate(
     while (answers[0] !== undefined && answers[0].at <= now) {
       const { at, sentAt, pod } = answers.shift() as (typeof answers)[number];
       pod.load_.answered(pod.status, at - sentAt, at);
-      pod.load_.end();
+      pod.load_.end(undefined);
     }
     const pod = pickTwoChoices(pods, now, random, () => {
       panics += 1;
     });
     if (pod === undefined) continue;
     pod.served += 1;
-    pod.load_.begin();
+    pod.load_.begin(now);
     answers.push({ at: now + pod.answerMs * (0.8 + 0.4 * random()), sentAt: now, pod });
   }
-  for (const { pod } of answers) pod.load_.end();
+  for (const { sentAt, pod } of answers) pod.load_.end(sentAt);
   return panics;
 }
+
+test('what is expected of an endpoint: the first answers weigh alike, one slow answer says little, and silence tells before an answer', () => {
+  const load = (...latencies: number[]) => {
+    const endpoint = new EndpointLoad(seeded(1));
+    let now = 0;
+    for (const latency of latencies) {
+      endpoint.begin(now);
+      now += latency;
+      endpoint.answered(200, latency, now);
+      endpoint.end(undefined);
+    }
+    return { endpoint, now, load: endpoint.load(now) };
+  };
+  assert.equal(load(50).load, 20 + 50);
+  assert.ok(Math.abs(load(50, 20).load - (20 + 35)) < 1);
+  const steady = load(...Array<number>(30).fill(20));
+  assert.ok(Math.abs(steady.load - 40) < 0.5);
+  assert.ok(load(...Array<number>(30).fill(20), 2_000).load < 40 + 40);
+  const { endpoint, now } = steady;
+  endpoint.begin(now);
+  const soon = endpoint.load(now + 10);
+  assert.ok(endpoint.load(now + 300) > 5 * soon);
+  // What hangs for minutes, as some requests are meant to, counts no more than what hangs for a moment.
+  assert.ok(endpoint.load(now + 100_000) < 1_000);
+  endpoint.end(now);
+  assert.ok(endpoint.load(now + 300) < 41);
+  // An answer has begun, and goes on for an hour.
+  endpoint.begin(now);
+  endpoint.answered(200, 20, now + 20);
+  assert.ok(endpoint.load(now + 3_600_000) < soon);
+});
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({
