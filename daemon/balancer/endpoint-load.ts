@@ -89,7 +89,8 @@ export class EndpointLoad {
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
     this.#proven = true;
     this.#awaits(now - latencyMs);
-    this.#latency.observe(failed || status === 429 ? Math.max(latencyMs, FAILURE_MS) : latencyMs, now);
+    const asSlow = failed || status === 429;
+    this.#latency.observe(asSlow ? Math.max(latencyMs, FAILURE_MS) : latencyMs, now, asSlow);
     if (failed) this.accrual.failed(now);
     else this.accrual.succeeded();
   }
@@ -97,7 +98,7 @@ export class EndpointLoad {
   /** No answer: the connection to it failed or broke. */
   lost(now: number): void {
     this.#proven = true;
-    this.#latency.observe(FAILURE_MS, now);
+    this.#latency.observe(FAILURE_MS, now, true);
     this.accrual.failed(now);
   }
 }

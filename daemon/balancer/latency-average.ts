@@ -27,10 +27,10 @@ export class LatencyAverage {
     this.#decayMs = decayMs;
   }
 
-  /** Takes one latency, observed at `now`. */
-  observe(latencyMs: number, now: number): void {
+  /** Takes one latency, observed at `now`. `certain`: it stands for a failure, of which one says what it says. */
+  observe(latencyMs: number, now: number, certain = false): void {
     const expected = this.value(now);
-    const latency = Math.min(latencyMs, MOST * (expected + FLOOR_MS));
+    const latency = certain ? latencyMs : Math.min(latencyMs, MOST * (expected + FLOOR_MS));
     const age = 1 - Math.exp(-Math.max(0, now - this.#stamp) / this.#decayMs);
     this.#value = expected + (latency - expected) * (latency > expected ? this.#weight : Math.max(age, this.#weight));
     this.#stamp = now;
