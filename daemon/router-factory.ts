@@ -21,8 +21,8 @@ import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
+import { LocalPods } from './router/local-pods.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
-import { PodAccruals } from './router/pod-accruals.ts';
 import { routePolicies } from './router/route-policies.ts';
 import type { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
@@ -50,12 +50,12 @@ export class RouterFactory {
   readonly #kubernetesNamer: KubernetesNamer | undefined;
   readonly #gateways: Gateways[] = [];
   readonly #pseudonym: string;
-  readonly #podAccruals: PodAccruals;
+  readonly #localPods: LocalPods;
 
   constructor(options: RouterFactoryOptions) {
     const { config, environment, state } = options;
     this.#options = options;
-    this.#podAccruals = new PodAccruals(options.random);
+    this.#localPods = new LocalPods(options.random);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     if (config.kubernetes !== undefined) {
       this.#kubernetesNamer = new KubernetesNamer(state, config.kubernetes.clusterDomain, this.#reserved());
@@ -171,7 +171,7 @@ export class RouterFactory {
       metrics: this.#options.metrics,
       answerFilter: { dropL5d: server.clearContext },
       random: this.#options.random,
-      podAccruals: this.#podAccruals,
+      localPods: this.#localPods,
     });
   }
 

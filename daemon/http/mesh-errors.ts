@@ -1,14 +1,15 @@
 import type { ResponseHead } from './message-head.ts';
 import { PROXY_ERRORS, type ProxyError, type ProxyErrorCode } from './proxy-error.ts';
 
+const GONE = 'mesh-error: endpoint_gone\r\nmesh-retryable: true\r\n';
 const MILLISECONDS = /^\d{1,7}$/;
 
 /** The fields by which one daemon tells another what went wrong, and that no application saw the request. */
 export function meshErrorLines(error: ProxyError): string {
-  const retryable = error.retryable ? 'mesh-retryable: true\r\n' : '';
-  if (error.outMs === undefined) return `mesh-error: ${error.code}\r\n${retryable}`;
-  // Who does not know `mesh-out` goes elsewhere too.
-  return `mesh-error: endpoint_gone\r\n${retryable}mesh-out: ${Math.ceil(error.outMs)}\r\n`;
+  // Who does not know `mesh-out` or `mesh-busy` goes elsewhere too.
+  if (error.outMs !== undefined) return `${GONE}mesh-out: ${Math.ceil(error.outMs)}\r\n`;
+  if (error.code === 'endpoint_busy') return `${GONE}mesh-busy: true\r\n`;
+  return `mesh-error: ${error.code}\r\n${error.retryable ? 'mesh-retryable: true\r\n' : ''}`;
 }
 
 /** What a daemon says of a request that it could not serve. */
@@ -29,5 +30,7 @@ export function meshErrorOf(head: ResponseHead): MeshError | undefined {
   if (out !== undefined && untouched && MILLISECONDS.test(out)) {
     return { code: 'endpoint_out', untouched, outMs: Number(out) };
   }
+  if (untouched && head.fields.value('mesh-busy') === 'true')
+    return { code: 'endpoint_busy', untouched, outMs: undefined };
   return { code: code as ProxyErrorCode, untouched, outMs: undefined };
 }

@@ -90,6 +90,12 @@ export const PROXY_ERRORS = {
     advice:
       'The pod that was picked fails, as its own daemon has seen. The sending daemon tries another by itself. Find out from the pod why it fails.',
   },
+  endpoint_busy: {
+    status: 503,
+    retryable: true,
+    advice:
+      'The pod that was picked has too many requests under way, as its own daemon has seen. The sending daemon asks another by itself.',
+  },
   not_synced: {
     status: 503,
     retryable: true,

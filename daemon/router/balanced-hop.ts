@@ -10,6 +10,7 @@ import type { Hop } from './hop.ts';
 const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'endpoint_gone',
   'endpoint_out',
+  'endpoint_busy',
   'draining',
   'not_synced',
   'overloaded',
@@ -62,7 +63,7 @@ export abstract class BalancedHop implements Hop {
     this.endpoint.begin(now);
   }
 
-  fieldLines(_last: boolean): string {
+  fieldLines(_insist: boolean): string {
     return '';
   }
 

@@ -276,7 +276,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#connection = connection;
     connection.send(
       request.method,
-      this.#headText + hop.fieldLines(this.#attempts.last) + this.#time.fieldLines(hop.peer, now),
+      this.#headText + hop.fieldLines(this.#attempts.insisting) + this.#time.fieldLines(hop.peer, now),
       request.framing,
       this,
     );

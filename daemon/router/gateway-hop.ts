@@ -77,8 +77,8 @@ export class GatewayHop extends BalancedHop {
     this.#probing = false;
   }
 
-  override fieldLines(last: boolean): string {
-    return last || this.#forced ? this.#forcingLines : this.#lines;
+  override fieldLines(insist: boolean): string {
+    return insist || this.#forced ? this.#forcingLines : this.#lines;
   }
 
   override answered(status: number, latencyMs: number, now: number, failed: boolean): void {

@@ -6,7 +6,7 @@ import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../n
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
-import type { PodAccruals } from './pod-accruals.ts';
+import type { LocalPods } from './local-pods.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
@@ -14,8 +14,8 @@ export interface HopFactoryOptions {
   readonly podPool: Http1Pool;
   readonly peerPool: Http1Pool;
   readonly metrics: DaemonMetrics;
-  /** Of this node's pods, for all routers. */
-  readonly podAccruals: PodAccruals;
+  /** One for all routers. */
+  readonly localPods: LocalPods;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
   readonly random: () => number;
@@ -57,9 +57,9 @@ export class HopFactory {
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): LocalPodHop {
-    const { metrics, podAccruals } = this.#options;
-    const accrual = podAccruals.find(endpoint, of, policy.failureAccrual);
-    return new LocalPodHop(endpoint, of, this.#wiring(policy, accrual), metrics);
+    const { metrics, localPods } = this.#options;
+    const { accrual, queue } = localPods.find(endpoint, of, policy.failureAccrual);
+    return new LocalPodHop(endpoint, of, { ...this.#wiring(policy, accrual), queue }, metrics);
   }
 
   #wiring(policy: HopPolicy, accrual?: FailureAccrual): PodHopWiring {

@@ -19,8 +19,8 @@ export interface Hop extends Balanced {
   warmUp(now: number): void;
   /** An attempt on it begins. */
   begin(now: number): void;
-  /** Field lines that it adds to the request of that attempt. `last`: the request will not be sent again. */
-  fieldLines(last: boolean): string;
+  /** Field lines that it adds to the request of that attempt. `insist`: it is to get through. */
+  fieldLines(insist: boolean): string;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
   answered(status: number, latencyMs: number, now: number, failed: boolean): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */

@@ -104,7 +104,7 @@ export class IncomingRouter {
       if (this.#picked.size >= MAX_TARGETS) this.#picked.clear();
       this.#picked.set(key, picked);
     }
-    if (peer && picked.out && !insists(exchange.request)) picked.refuse(this.#options.rules.now());
+    if (peer && picked.reluctant && !insists(exchange.request)) picked.refuse(this.#options.rules.now());
     return picked;
   }
 
@@ -147,7 +147,8 @@ export class IncomingRouter {
   }
 }
 
-/** Whether its sender has nobody else to ask, or could not send it again (forwarding.ts keeps no more of a body). */
+/** Whether its sender has nobody else to ask, or may be unable to send it again (forwarding.ts keeps no more of a body). */
 function insists({ fields, framing }: RequestHead): boolean {
-  return fields.value('mesh-force') === 'true' || (framing.kind === 'length' && framing.length > REPLAY_BYTES);
+  if (framing.kind === 'chunked' || (framing.kind === 'length' && framing.length > REPLAY_BYTES)) return true;
+  return fields.value('mesh-force') === 'true';
 }

@@ -31,19 +31,26 @@ export class PickedPod implements Route {
     this.#checks = checks;
   }
 
-  /** Whether it is out for its failures, of which this daemon has seen all senders'. */
-  get out(): boolean {
-    return this.#hop.out;
+  /** Whether it is out for its failures, or has as much to do as it bears: of both this daemon knows all senders'. */
+  get reluctant(): boolean {
+    return this.#hop.out || this.#hop.full;
   }
 
   /**
-   * Of one that is out: throws ProxyError endpoint_out, unless the request is the one that is to find out whether it has recovered, or
-   * its sender has no other pod to go to. So a pod that fails costs each sender one round trip, and nobody a failure.
+   * Of one that is reluctant: throws ProxyError endpoint_out, unless the request is the one that is to find out whether it has
+   * recovered, or endpoint_busy. So a pod that fails or is slow costs each sender a round trip, and nobody a failure.
    */
   refuse(now: number): void {
     const { isHere, hasOthers, name } = this.#checks;
-    if (!isHere() || !hasOthers() || this.#hop.takeProbe(now)) return;
-    throw new ProxyError('endpoint_out', `${name} fails, and others are asked instead`, this.#hop.outForMs(now));
+    const hop = this.#hop;
+    if (!isHere() || !hasOthers()) return;
+    if (!hop.out)
+      throw new ProxyError(
+        'endpoint_busy',
+        `${name} answers more slowly than usual, and has as much to do as it bears`,
+      );
+    if (!hop.takeProbe(now))
+      throw new ProxyError('endpoint_out', `${name} fails, and others are asked instead`, hop.outForMs(now));
   }
 
   requested(): void {}

@@ -1,5 +1,6 @@
 import type { Counter } from '../../lib/metrics.ts';
 import type { EndpointLoad } from '../balancer/endpoint-load.ts';
+import type { QueueLimit } from '../balancer/queue-limit.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
@@ -19,6 +20,13 @@ export interface PodHopWiring {
   readonly answerFilter: FieldFilter;
 }
 
+interface LocalPodHopWiring extends PodHopWiring {
+  readonly queue: QueueLimit;
+}
+
+/** Load of a pod that has as much to do as it bears. */
+const FULL = 1e9;
+
 /** To a pod of this node: the last step of every request, whichever router takes it. Counted as the incoming router's. */
 export class LocalPodHop extends BalancedHop {
   readonly peer = false;
@@ -26,10 +34,12 @@ export class LocalPodHop extends BalancedHop {
   readonly answerFilter: FieldFilter;
   readonly #service: ServiceMetrics;
   readonly #requests: Counter;
+  readonly #queue: QueueLimit;
 
-  constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: PodHopWiring, metrics: DaemonMetrics) {
+  constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: LocalPodHopWiring, metrics: DaemonMetrics) {
     super(endpoint, wiring.pool, wiring.load);
     this.answerFilter = wiring.answerFilter;
+    this.#queue = wiring.queue;
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
@@ -40,15 +50,32 @@ export class LocalPodHop extends BalancedHop {
     return this.endpoint.accrual.outForMs(now);
   }
 
+  /** Whether it has as much to do as it bears, for all senders together. */
+  get full(): boolean {
+    return this.#queue.full;
+  }
+
+  override load(now: number): number {
+    return this.#queue.full ? FULL : super.load(now);
+  }
+
   override begin(now: number): void {
     super.begin(now);
+    this.#queue.begin();
     this.#service.requests.value += 1;
     this.#service.inFlight.value += 1;
     this.#requests.value += 1;
   }
 
+  override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
+    super.answered(status, latencyMs, now, failed);
+    if (failed) this.#queue.lost();
+    else this.#queue.answered(latencyMs);
+  }
+
   override end(status: number, latencyMs: number, failed: boolean, unansweredSince: number | undefined): void {
     super.end(status, latencyMs, failed, unansweredSince);
+    if (unansweredSince !== undefined) this.#queue.lost();
     this.#service.inFlight.value -= 1;
     this.#service.responded(status, latencyMs, failed);
   }

@@ -9,8 +9,8 @@ import { Attempts, type Failure } from '../../daemon/router/attempts.ts';
 import { Destination } from '../../daemon/router/destination.ts';
 import type { Hop } from '../../daemon/router/hop.ts';
 import { HopFactory } from '../../daemon/router/hop-factory.ts';
+import { LocalPods } from '../../daemon/router/local-pods.ts';
 import { PickedPod } from '../../daemon/router/picked-pod.ts';
-import { PodAccruals } from '../../daemon/router/pod-accruals.ts';
 import { ResponseClassifier } from '../../daemon/router/response-classifier.ts';
 import { DEFAULT_POLICY, type RoutePolicy } from '../../daemon/router/route-policy.ts';
 import { DaemonMetrics } from '../../daemon/telemetry/daemon-metrics.ts';
@@ -83,7 +83,7 @@ class NodemeshDaemon implements Caller {
       metrics,
       answerFilter: { dropL5d: false },
       random,
-      podAccruals: new PodAccruals(random),
+      localPods: new LocalPods(random),
     });
     const version = () => this.#version;
     this.destination = new Destination({
@@ -163,7 +163,7 @@ class NodemeshDaemon implements Caller {
       });
       this.#picked.set(pod, picked);
     }
-    if (picked.out && !lines.includes('mesh-force')) picked.refuse(this.mesh.options.now());
+    if (picked.reluctant && !lines.includes('mesh-force')) picked.refuse(this.mesh.options.now());
     const hop = picked.pick();
     hop.begin(this.mesh.options.now());
     return hop;
@@ -200,15 +200,15 @@ class NodemeshCall implements Call {
     this.#startedAt = now;
     hop.begin(now);
     try {
-      const { pod, incoming } = this.#daemon.arrive(hop, hop.fieldLines(this.#attempts.last));
+      const { pod, incoming } = this.#daemon.arrive(hop, hop.fieldLines(this.#attempts.insisting));
       this.#refused = false;
       this.#incoming = incoming;
       return pod;
     } catch (cause) {
-      const { code, outMs = 0 } = asProxyError(cause);
+      const { code, outMs } = asProxyError(cause);
       this.#refused = true;
       hop.lost(code, true, now);
-      hop.leaveOut(outMs, now);
+      if (outMs !== undefined) hop.leaveOut(outMs, now);
       hop.end(0, ROUND_TRIP_MS, true, now);
       if (this.#attempts.after({ cause: code, untouched: true }, true) === undefined) return undefined;
       this.#attempts.exclude(hop);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { metricValue } from '../support/daemon.ts';
 import { TestMesh, type TestPod, until } from '../support/mesh.ts';
@@ -15,14 +16,21 @@ let clock = 1_000;
 let mesh: TestMesh;
 let bad: TestPod;
 let good: TestPod;
-const state = { failing: true, badSeen: 0, goodFails: false };
+const state = { failing: true, badSeen: 0, goodFails: false, hangs: false };
+/** Answers that the bad pod keeps back. */
+const kept: (() => void)[] = [];
+const changes = new EventEmitter();
 
 before(async () => {
   mesh = await TestMesh.start(NODES, true, { now: () => clock });
   for (const [node, ip] of Object.entries(CALLERS)) await mesh.pod({ namespace: 'shop', name: `c-${node}`, ip, node });
   bad = await mesh.pod({ namespace: 'shop', name: 'bad', ip: '127.66.42.11', node: 'node-2' }, (_request, response) => {
     state.badSeen += 1;
-    response.writeHead(state.failing ? 503 : 200).end('bad');
+    const answer = () => response.writeHead(state.failing ? 503 : 200).end('bad');
+    if (state.hangs) {
+      kept.push(answer);
+      changes.emit('change');
+    } else answer();
   });
   good = await mesh.pod({ namespace: 'shop', name: 'good', ip: '127.66.43.11', node: 'node-3' }, (_request, response) =>
     response.writeHead(state.goodFails ? 500 : 200).end('good'),
@@ -175,4 +183,44 @@ test('a pod that has recovered is back with one request, for all senders', async
     );
   }
   assert.equal((await asPeer()).body, 'bad');
+});
+
+test('a pod whose requests wait for each other gets no more of them, and others get them at once', async () => {
+  state.hangs = true;
+  const refused = async () =>
+    metricValue(await mesh.daemon('node-3').metrics(), 'retry_total', { reason: 'endpoint_busy' });
+  const answers: RawAnswer[] = [];
+  const waiting: Promise<unknown>[] = [];
+  const ask = async (calls: number, call: () => Promise<RawAnswer>) => {
+    const before = kept.length + answers.length;
+    for (let i = 0; i < calls; i += 1) {
+      waiting.push(
+        call().then((answer) => {
+          answers.push(answer);
+          changes.emit('change');
+        }),
+      );
+    }
+    while (kept.length + answers.length < before + calls) await once(changes, 'change');
+  };
+  await ask(100, () => asPeer());
+  assert.ok(kept.length >= 4 && kept.length < 100, String(kept.length));
+  for (const { fields } of answers) {
+    assert.deepEqual(
+      ['mesh-error', 'mesh-retryable', 'mesh-busy', 'l5d-err'].map((name) => fields[name]),
+      ['endpoint_gone', 'true', 'true', 'endpoint_busy'],
+    );
+  }
+  const admitted = kept.length;
+  await ask(1, () => asPeer('mesh-force: true\r\n'));
+  assert.equal(kept.length, admitted + 1);
+  const seen = await reaching(async () => {
+    for (let i = 0; i < 40 && (await refused()) === 0; i += 1) assert.equal((await from('node-3')).body, 'good');
+  });
+  assert.equal(seen, 0);
+  assert.equal(await refused(), 1);
+  answers.length = 0;
+  for (const answer of kept) answer();
+  await Promise.all(waiting);
+  assert.deepEqual([...new Set(answers.map(({ status, body }) => `${status} ${body}`))], ['200 bad']);
 });

@@ -130,6 +130,31 @@ describe('balancers', () => {
   });
 });
 
+test('one pod may be too busy for a request, and no second one; a busy one is better than one that is out', () => {
+  const [first, second, failing] = [{ out: false }, { out: false }, { out: true }] as Hop[];
+  for (const [other, then] of [
+    [second, second],
+    [failing, first],
+    [undefined, first],
+  ] as const) {
+    const picks = [first, other];
+    const route = {
+      policy: DEFAULT_POLICY,
+      requested: () => {},
+      pick: () => picks.shift(),
+      withdrawRetry: () => false,
+    };
+    const attempts = new Attempts('POST', route, true);
+    assert.equal(attempts.pick(), first);
+    attempts.count = 1;
+    assert.equal(attempts.insisting, false);
+    assert.equal(attempts.after({ cause: 'endpoint_busy', untouched: true }, true)?.decision, 'elsewhere');
+    attempts.exclude(first as Hop);
+    assert.equal(attempts.pick(), then);
+    assert.equal(attempts.insisting, true);
+  }
+});
+
 test('what its daemon refuses for a pod that is out costs no budget, is asked elsewhere, and of the fifth none follows', () => {
   const withdrawn: boolean[] = [];
   const route = {
@@ -146,7 +171,7 @@ test('what its daemon refuses for a pod that is out costs no budget, is asked el
     [5, undefined],
   ] as const) {
     attempts.count = count;
-    assert.equal(attempts.last, follows === undefined);
+    assert.equal(attempts.insisting, follows === undefined);
     assert.equal(attempts.after(refused, true)?.decision, follows);
   }
   assert.deepEqual(withdrawn, []);
