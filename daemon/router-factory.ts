@@ -21,6 +21,7 @@ import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
+import { LocalPods } from './router/local-pods.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
 import { type PolicyTarget, routePolicies } from './router/route-policies.ts';
 import type { RoutePolicy } from './router/route-policy.ts';
@@ -52,10 +53,12 @@ export class RouterFactory {
   readonly #kubernetesNamer: KubernetesNamer | undefined;
   readonly #gateways: Gateways[] = [];
   readonly #pseudonym: string;
+  readonly #localPods: LocalPods;
 
   constructor(options: RouterFactoryOptions) {
     const { config, environment, state } = options;
     this.#options = options;
+    this.#localPods = new LocalPods(options.random);
     this.#pseudonym = viaPseudonym(environment.nodeName);
     if (config.kubernetes !== undefined) {
       this.#kubernetesNamer = new KubernetesNamer(state, config.kubernetes.clusterDomain, this.#reserved());
@@ -177,6 +180,7 @@ export class RouterFactory {
       metrics: this.#options.metrics,
       answerFilter: { dropL5d: server.clearContext },
       random: this.#options.random,
+      localPods: this.#localPods,
     });
   }
 

@@ -37,6 +37,9 @@ export class EndpointLoad {
   #warmingMs = 0;
   /** Requests under way. */
   #outstanding = 0;
+  /** Those of them that wait for an answer to begin, and the sum of when they began. */
+  #awaited = 0;
+  #awaitedSince = 0;
   /** Failures of late, as of `#failedAt`. */
   #failures = 0;
   #failedAt = 0;
@@ -57,9 +60,13 @@ export class EndpointLoad {
   load(now: number): number {
     const outstanding = this.#outstanding;
     if (!this.#proven) return outstanding === 0 ? 0 : UNPROVEN + outstanding;
-    return (
-      this.#usual.floorMs + Math.max(LEAST_MS, this.#latency.value(now), this.#waitsUntil - now) * (outstanding + 1)
-    );
+    return this.#usual.floorMs + Math.max(LEAST_MS, this.#expected(now), this.#waitsUntil - now) * (outstanding + 1);
+  }
+
+  /** A request that waits for longer than expected tells so before it is answered: whoever hangs gets no more meanwhile. */
+  #expected(now: number): number {
+    if (this.#awaited === 0) return this.#latency.value(now);
+    return this.#latency.silent(now - this.#awaitedSince / this.#awaited, now, this.#usual.floorMs);
   }
 
   /**
@@ -92,12 +99,21 @@ export class EndpointLoad {
     return warmthAt(now - this.#warmingSince, this.#warmingMs);
   }
 
-  begin(): void {
+  begin(now: number): void {
     this.#outstanding += 1;
+    this.#awaited += 1;
+    this.#awaitedSince += now;
   }
 
-  end(): void {
+  /** `unansweredSince`: when it began, if no answer has; undefined otherwise. */
+  end(unansweredSince: number | undefined): void {
     this.#outstanding -= 1;
+    if (unansweredSince !== undefined) this.#awaits(unansweredSince);
+  }
+
+  #awaits(since: number): void {
+    this.#awaited -= 1;
+    this.#awaitedSince = this.#awaited === 0 ? 0 : this.#awaitedSince - since;
   }
 
   /**
@@ -105,6 +121,7 @@ export class EndpointLoad {
    * classifier says otherwise) as slow and against it.
    */
   answered(status: number, latencyMs: number, now: number, failed = status >= 500): void {
+    this.#awaits(now - latencyMs);
     if (failed || status === 429) this.#slow(latencyMs, now);
     else {
       this.#prove(now);
@@ -135,6 +152,7 @@ export class EndpointLoad {
     if (!this.#proven) this.#latency.begin(this.#usual.meanMs, now);
     this.#proven = true;
   }
+
   #slow(latencyMs: number, now: number): void {
     this.#prove(now);
     this.#latency.failed(Math.max(latencyMs, FAILURE_MS), now, this.#usual.floorMs);

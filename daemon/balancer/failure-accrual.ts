@@ -51,10 +51,22 @@ export class FailureAccrual implements Ejectable {
     return this.#outUntil !== undefined && now >= this.#outUntil;
   }
 
+  /** ms until a probe is due; 0 where it is, or the endpoint is not out. */
+  outForMs(now: number): number {
+    return this.#outUntil === undefined ? 0 : Math.max(0, this.#outUntil - now);
+  }
+
   /** A probe is on its way: none other until it is answered, or as long again has passed. */
   beginProbe(now: number): void {
     this.#outUntil = now + this.#pauseMs();
     this.#probing = true;
+  }
+
+  /** Who sees more of it has it out, and lets no probe through for so many ms. A little later, so that not all try at once. */
+  putOut(ms: number, now: number): void {
+    if (!this.out && this.#limit?.eject(this) === false) return;
+    this.#outUntil = now + ms * (1 + this.#random() / 4);
+    this.#probing = false;
   }
 
   succeeded(now: number): void {

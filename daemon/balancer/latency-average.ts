@@ -4,6 +4,8 @@ export const DECAY_MS = 10_000;
 const WEIGHT = 0.1;
 /** What one observation counts as at most, in terms of what was expected: slow is what answers slowly again and again. */
 const MOST = 3;
+/** The same of a silence that lasts: a request is under way, and whoever answers slowly is to get no more of them meanwhile. */
+const MOST_SILENT = 10;
 
 /**
  * Moving average of an endpoint's latency, ms, after linkerd's peak EWMA: it falls in silence too, so that an endpoint that
@@ -53,6 +55,12 @@ export class LatencyAverage {
   begin(expectedMs: number, now: number): void {
     this.#value = expectedMs;
     this.#stamp = now;
+  }
+
+  /** What to expect at `now` of an endpoint that has not answered for `silentMs`. Below `floorMs` latencies say nothing. */
+  silent(silentMs: number, now: number, floorMs: number): number {
+    const expected = this.value(now);
+    return Math.max(expected, Math.min(silentMs, MOST_SILENT * (expected + floorMs)));
   }
 
   /** What to expect at `now`; 0 where nothing is known. */

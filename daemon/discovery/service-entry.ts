@@ -58,6 +58,15 @@ export class ServiceEntry {
     return false;
   }
 
+  /** Whether it has an address that may be sent to besides this one. */
+  hasBesides(ip: string): boolean {
+    for (const groups of this.#groups.values()) {
+      if (groups.some((group) => group.addresses.some((other) => other.ip !== ip && (other.ready || other.serving))))
+        return true;
+    }
+    return false;
+  }
+
   /** Gives it a new version, so that its endpoints are asked for again. */
   touch(): void {
     this.version = this.#nextVersion();

@@ -102,6 +102,18 @@ export const PROXY_ERRORS = {
     retryable: true,
     advice: 'The pod that was picked is no longer on this node. The sending daemon tries another by itself.',
   },
+  endpoint_out: {
+    status: 503,
+    retryable: true,
+    advice:
+      'The pod that was picked fails, as its own daemon has seen. The sending daemon tries another by itself. Find out from the pod why it fails.',
+  },
+  endpoint_busy: {
+    status: 503,
+    retryable: true,
+    advice:
+      'The pod that was picked has too many requests under way, as its own daemon has seen. The sending daemon asks another by itself.',
+  },
   not_synced: {
     status: 503,
     retryable: true,
@@ -186,12 +198,15 @@ export type ProxyErrorCode = keyof typeof PROXY_ERRORS;
 /** One failure of one exchange: a code of the table, and what exactly was wrong in this case. */
 export class ProxyError extends Error {
   readonly code: ProxyErrorCode;
+  /** For how long it stays so, ms; of `endpoint_out` alone. */
+  readonly outMs: number | undefined;
 
   /** `detail` names the thing: the field, the name, the pod, the address. It is shown to the caller. */
-  constructor(code: ProxyErrorCode, detail: string) {
+  constructor(code: ProxyErrorCode, detail: string, outMs?: number) {
     super(detail);
     this.name = 'ProxyError';
     this.code = code;
+    this.outMs = outMs;
   }
 
   get status(): number {

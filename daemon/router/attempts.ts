@@ -1,6 +1,6 @@
 import type { ProxyError } from '../http/proxy-error.ts';
 import type { Hop, Route } from './hop.ts';
-import { type AttemptFailure, decideRetry, type RetryDecision } from './retry.ts';
+import { type AttemptFailure, decideRetry, MAX_ATTEMPTS, type RetryDecision } from './retry.ts';
 
 const NONE_TRIED: ReadonlySet<Hop> = new Set();
 
@@ -34,6 +34,9 @@ export class Attempts {
   count = 0;
   /** How many of them may have reached an application. */
   touching = 0;
+  #last: Hop | undefined;
+  /** The one that has refused it for having too much to do: nobody else may. */
+  #busy: Hop | undefined;
 
   /** `elsewhere`: whether other pods may be tried at all. */
   constructor(method: string, route: Route, elsewhere: boolean) {
@@ -46,7 +49,14 @@ export class Attempts {
   pick(): Hop | undefined {
     const hop = this.#route.pick(this.#tried ?? NONE_TRIED);
     if (hop === undefined) this.#tried = undefined;
-    return hop;
+    // Rather one that is busy than one that fails.
+    this.#last = this.#busy !== undefined && (hop === undefined || hop.out) ? this.#busy : hop;
+    return this.#last;
+  }
+
+  /** Whether the attempt that is counted last must get through to its pod: none may follow it, or another was too busy. */
+  get insisting(): boolean {
+    return this.count >= MAX_ATTEMPTS || this.#busy !== undefined;
   }
 
   /** Leaves a hop out of the next picks. */
@@ -59,6 +69,7 @@ export class Attempts {
   after(failure: Failure, replayable: boolean): NextAttempt | undefined {
     const { cause, untouched, staleConnection = false, unread = false, status = 0, error } = failure;
     if (!untouched && !staleConnection) this.touching += 1;
+    if (cause === 'endpoint_busy') this.#busy = this.#last;
     const decision = decideRetry(
       {
         method: this.#method,

@@ -10,11 +10,18 @@ import type { Hop } from './hop.ts';
  * of its pods; nor does a caller's short patience. */
 const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'endpoint_gone',
+  'endpoint_out',
+  'endpoint_busy',
   'draining',
   'not_synced',
   'overloaded',
   'deadline_exceeded',
 ]);
+
+/** Whether an attempt that ended like this counts against the pod. */
+export function isPodsFault(code: ProxyErrorCode): boolean {
+  return !NO_FAULT.has(code);
+}
 
 /** What a hop knows of its pod. */
 export interface PodState {
@@ -25,7 +32,6 @@ export interface PodState {
 
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
-  abstract readonly fieldLines: string;
   abstract readonly peer: boolean;
   abstract readonly proxy: boolean;
   abstract readonly answerFilter: FieldFilter;
@@ -61,7 +67,7 @@ export abstract class BalancedHop implements Hop {
     return this.endpoint.warmth(now);
   }
 
-  join(siblings: Siblings | undefined): void {
+  join(siblings: Siblings | undefined, _now: number): void {
     this.endpoint.join(siblings);
   }
 
@@ -75,8 +81,12 @@ export abstract class BalancedHop implements Hop {
     return true;
   }
 
-  begin(): void {
-    this.endpoint.begin();
+  begin(now: number): void {
+    this.endpoint.begin(now);
+  }
+
+  fieldLines(_insist: boolean): string {
+    return '';
   }
 
   answered(status: number, latencyMs: number, now: number, failed: boolean): void {
@@ -89,12 +99,14 @@ export abstract class BalancedHop implements Hop {
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
-    if (NO_FAULT.has(code)) return;
+    if (!isPodsFault(code)) return;
     if (code === 'connect_failed') this.#reach?.failed(now);
     this.endpoint.lost(now);
   }
 
-  end(_status: number, _latencyMs: number, _failed: boolean): void {
-    this.endpoint.end();
+  leaveOut(_ms: number, _now: number): void {}
+
+  end(_status: number, _latencyMs: number, _failed: boolean, unansweredSince: number | undefined): void {
+    this.endpoint.end(unansweredSince);
   }
 }

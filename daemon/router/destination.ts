@@ -111,28 +111,29 @@ export class Destination implements Route {
     const byKey = new Map<string, Hop>();
     const near: Hop[] = [];
     const far: Hop[] = [];
+    const added: Hop[] = [];
     for (const one of routed) {
       const pod = podKey(one.endpoint);
       const key = `${pod} ${pathKey(one.path)}`;
       if (byKey.has(key)) continue;
-      const hop = this.#byKey.get(key) ?? this.#joined(makeHop(one));
+      let hop = this.#byKey.get(key);
+      if (hop === undefined) {
+        hop = makeHop(one);
+        added.push(hop);
+      }
       byKey.set(key, hop);
       if (slowStart && !this.#pods.has(pod)) hop.warmUp(now(), slowStartMs);
       (one.endpoint.far === true ? far : near).push(hop);
     }
-    for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined);
+    for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined, now());
     this.#siblings.ejections.resize(byKey.size);
+    for (const hop of added) hop.join(this.#siblings, now());
     this.#byKey = byKey;
     this.#pods = pods;
     // The near ones may all be on nodes without a daemon.
     this.#near = near.length > 0 ? near : far;
     this.#far = near.length > 0 ? far : [];
     this.#count = endpoints.length;
-  }
-
-  #joined(hop: Hop): Hop {
-    hop.join(this.#siblings);
-    return hop;
   }
 
   #explainEmpty(): ProxyError {

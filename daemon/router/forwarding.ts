@@ -73,7 +73,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   /** For a connection to the hop. */
   #waiting = false;
   readonly #attempts: Attempts;
+  /** -1: it is over. */
   #attemptStartedAt = 0;
+  /** Its answer has begun. */
+  #attemptAnswered = false;
   readonly #body = new ReplayBuffer();
   #answerStatus = 0;
   /** The next attempt, once the answer that asks for it has been read to its end. */
@@ -245,6 +248,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     const said = hop.peer ? meshErrorOf(head) : undefined;
     if (said === undefined) this.#hopAnswered(head.status);
     else hop.lost(said.code, true, this.#rules.now());
+    if (said?.outMs !== undefined) hop.leaveOut(said.outMs, this.#rules.now());
     return this.#triesElsewhere(head.status, said);
   }
 
@@ -292,6 +296,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     let hop = again;
     try {
       hop ??= this.#attempts.pick();
+      // The rest of them are out too: one of them gets it all the same, and at once.
+      if (hop === undefined && lastError?.code === 'endpoint_out') hop = this.#attempts.pick();
     } catch (error) {
       this.#fail(lastError ?? asProxyError(error));
       return;
@@ -304,7 +310,8 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#attempts.count += 1;
     this.#hop = hop;
     this.#attemptStartedAt = now;
-    hop.begin();
+    this.#attemptAnswered = false;
+    hop.begin(now);
     const connection = connectionTo(hop, this.#exchange.request.method, again !== undefined, this);
     if (typeof connection !== 'string') {
       this.#send(connection, hop, now);
@@ -319,8 +326,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   #send(connection: UpstreamConnection, hop: Hop, now: number): void {
     const { method, framing } = this.#exchange.request;
+    const fieldLines = hop.fieldLines(this.#attempts.insisting);
     this.#connection = connection;
-    connection.send(method, this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now), framing, this);
+    connection.send(method, this.#headText + fieldLines + this.#time.fieldLines(hop.peer, now), framing, this);
     if (connection.pending) this.#watchAttempt(now, 'connecting');
     else if (this.#time.limited) this.#watchAttempt(now, 'nothing');
   }
@@ -415,6 +423,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   #hopAnswered(status: number): void {
     const now = this.#rules.now();
+    this.#attemptAnswered = true;
     this.#hop?.answered(status, now - this.#attemptStartedAt, now, this.#route.policy.classifier.isFailure(status));
   }
 
@@ -427,9 +436,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   #endAttempt(status: number): void {
     const hop = this.#hop;
-    if (hop === undefined || this.#attemptStartedAt === -1) return;
+    const startedAt = this.#attemptStartedAt;
+    if (hop === undefined || startedAt === -1) return;
     const failed = this.#route.policy.classifier.isFailure(status);
-    hop.end(status, this.#rules.now() - this.#attemptStartedAt, failed);
+    hop.end(status, this.#rules.now() - startedAt, failed, this.#attemptAnswered ? undefined : startedAt);
     this.#attemptStartedAt = -1;
   }
 

@@ -18,13 +18,25 @@ export interface GatewayState {
   readonly accrual: FailureAccrual;
 }
 
-/** Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. */
+/** Says that there is nobody else to ask: see `PickedPod`. */
+const FORCE = 'mesh-force: true\r\n';
+
+/**
+ * Through the daemon on a pod's node, which is told which pod was picked (`mesh-endpoint`) and for which Service. That daemon sees
+ * the requests of all senders; the pod is out for as long as it says, besides what its answers here are.
+ */
 export class GatewayHop extends BalancedHop {
-  readonly fieldLines: string;
   readonly peer = true;
   readonly proxy = true;
   readonly answerFilter = KEEP_L5D;
   readonly #gateway: FailureAccrual;
+  readonly #lines: string;
+  readonly #forcingLines: string;
+  /** Its daemon has refused it, and it cannot be left out. */
+  #refused = false;
+  /** The attempt that is about to begin is to find out whether the pod has recovered. */
+  #probing = false;
+  #forced = false;
 
   constructor(
     gateway: GatewayState,
@@ -34,7 +46,8 @@ export class GatewayHop extends BalancedHop {
   ) {
     super(gateway.address, wiring.pool, wiring);
     this.#gateway = gateway.accrual;
-    this.fieldLines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
+    this.#lines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
+    this.#forcingLines = this.#lines + FORCE;
   }
 
   override get out(): boolean {
@@ -42,14 +55,34 @@ export class GatewayHop extends BalancedHop {
   }
 
   override takeProbe(now: number): boolean {
-    if (!this.#gateway.out) return super.takeProbe(now);
-    if (!this.#gateway.probeDue(now) || (super.out && !super.takeProbe(now))) return false;
-    this.#gateway.beginProbe(now);
+    const gateway = this.#gateway;
+    if (gateway.out && !gateway.probeDue(now)) return false;
+    if (super.out && !super.takeProbe(now)) return false;
+    if (gateway.out) gateway.beginProbe(now);
+    this.#probing = true;
     return true;
+  }
+
+  override leaveOut(ms: number, now: number): void {
+    const { accrual } = this.endpoint;
+    accrual.putOut(ms, now);
+    this.#refused = !accrual.out;
+  }
+
+  override begin(now: number): void {
+    super.begin(now);
+    // Picked although it is out, and as no probe: the balancer has found nobody else.
+    this.#forced = this.#refused || (!this.#probing && this.out);
+    this.#probing = false;
+  }
+
+  override fieldLines(insist: boolean): string {
+    return insist || this.#forced ? this.#forcingLines : this.#lines;
   }
 
   override answered(status: number, latencyMs: number, now: number, failed: boolean): void {
     this.#gateway.succeeded(now);
+    if (!failed) this.#refused = false;
     super.answered(status, latencyMs, now, failed);
   }
 

@@ -8,6 +8,7 @@ import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { PodState } from './balanced-hop.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
+import type { LocalPods } from './local-pods.ts';
 import { DirectHop, LocalPodHop, type PodHopWiring } from './pod-hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
@@ -17,6 +18,8 @@ export interface HopFactoryOptions {
   readonly podPool: Http1Pool;
   readonly peerPool: Http1Pool;
   readonly metrics: DaemonMetrics;
+  /** One for all routers. */
+  readonly localPods: LocalPods;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
   readonly random: () => number;
@@ -60,8 +63,10 @@ export class HopFactory {
   }
 
   /** To a pod of this node. */
-  toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): Hop {
-    return new LocalPodHop(endpoint, of, this.#wiring(endpoint, of, policy), this.#options.metrics);
+  toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): LocalPodHop {
+    const { metrics, localPods } = this.#options;
+    const known = localPods.find(endpoint, of, policy.failureAccrual);
+    return new LocalPodHop(endpoint, of, { ...this.#wiring(endpoint, of, policy), known }, metrics);
   }
 
   #wiring(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): PodHopWiring {

@@ -10,8 +10,6 @@ import type { RoutePolicy } from './route-policy.ts';
 export interface Hop extends Balanced {
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
-  /** Field lines that this hop adds to the request. */
-  readonly fieldLines: string;
   /** Whether the answer comes from a daemon of the mesh, whose `mesh-*` and `l5d-*` fields are believed. */
   readonly peer: boolean;
   /** Whether the server is a proxy, which takes requests for others and CONNECT. */
@@ -21,17 +19,24 @@ export interface Hop extends Balanced {
   /** Its pod appeared while others served: its share is to grow for so many ms. */
   warmUp(now: number, windowMs: number): void;
   /** It is one of these pods; undefined: it is none of them any more. */
-  join(siblings: Siblings | undefined): void;
+  join(siblings: Siblings | undefined, now: number): void;
   /** An attempt on it begins. */
-  begin(): void;
+  begin(now: number): void;
+  /** Field lines that it adds to the request of that attempt. `insist`: it is to get through. */
+  fieldLines(insist: boolean): string;
   /** The attempt's answer has begun, `latencyMs` after the attempt. `failed`: whether it counts as a failure. */
   answered(status: number, latencyMs: number, now: number, failed: boolean): void;
   /** Its answer asks for no further request for so many ms (`Retry-After`). */
   waits(ms: number, now: number): void;
   /** The attempt got no answer; `byPeer`: the daemon on the way says so, and is well itself. */
   lost(code: ProxyErrorCode, byPeer: boolean, now: number): void;
-  /** The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. Always called, last. */
-  end(status: number, latencyMs: number, failed: boolean): void;
+  /** The daemon there has the pod out, and lets none but such requests through that have nobody else to ask, for so many ms. */
+  leaveOut(ms: number, now: number): void;
+  /**
+   * The attempt is over: `status` of its answer, 0 where none was complete, so many ms after it began. `unansweredSince`: when that was, if
+   * `answered` was not called. Always called, last.
+   */
+  end(status: number, latencyMs: number, failed: boolean, unansweredSince: number | undefined): void;
 }
 
 /** Chooses the hops of one exchange, one an attempt. */

@@ -2,6 +2,7 @@ import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { Caller, Exchange } from '../http/exchange.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { meshErrorLines } from '../http/mesh-errors.ts';
+import type { RequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import type { Binding, Endpoint } from '../naming/endpoint.ts';
@@ -12,8 +13,11 @@ import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding, type ForwardingRules } from './forwarding.ts';
-import type { Hop, Route } from './hop.ts';
+import type { Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
+import { PickedPod } from './picked-pod.ts';
+import type { LocalPodHop } from './pod-hop.ts';
+import { REPLAY_BYTES } from './replay-buffer.ts';
 import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
 
@@ -30,49 +34,17 @@ export interface IncomingRouterOptions {
   readonly resolver: Resolver;
   readonly makeDestination: (binding: Binding) => Destination;
   /** The hop to a pod of this node for a Service. */
-  readonly makePodHop: (endpoint: Endpoint, of: { namespace: string; service: string }, policy: RoutePolicy) => Hop;
+  readonly makePodHop: (
+    endpoint: Endpoint,
+    of: { namespace: string; service: string },
+    policy: RoutePolicy,
+  ) => LocalPodHop;
   readonly policyOf: (of: { namespace: string; service: string }) => RoutePolicy;
   readonly pseudonym: string;
   /** For requests that do not come from a daemon. */
   readonly requestFilter: FieldFilter;
   readonly rules: ForwardingRules;
   readonly metrics: DaemonMetrics;
-}
-
-/** The pod that a peer picked, as long as it is one of this node's. */
-class PickedPod implements Route {
-  readonly ip: string;
-  /** Its name, where it is known: an address passes from pod to pod. */
-  readonly pod: string | undefined;
-  readonly policy: RoutePolicy;
-  readonly #hop: Hop;
-  readonly #isHere: () => boolean;
-  readonly #refusal: string;
-
-  constructor(endpoint: Endpoint, hop: Hop, policy: RoutePolicy, isHere: () => boolean, refusal: string) {
-    this.ip = endpoint.ip;
-    this.pod = endpoint.pod;
-    this.policy = policy;
-    this.#hop = hop;
-    this.#isHere = isHere;
-    this.#refusal = refusal;
-  }
-
-  requested(): void {}
-
-  withdrawRetry(): boolean {
-    return false;
-  }
-
-  /** On a fresh connection to the same pod, once. */
-  withdrawRequeue(): boolean {
-    return true;
-  }
-
-  pick(): Hop {
-    if (!this.#isHere()) throw new ProxyError('endpoint_gone', this.#refusal);
-    return this.#hop;
-  }
 }
 
 /** From a peer to a pod of this node: the peer's pick if it still stands, else by name among this node's pods (DESIGN §5.6). */
@@ -137,6 +109,7 @@ export class IncomingRouter {
       if (this.#picked.size >= MAX_TARGETS) this.#picked.clear();
       this.#picked.set(key, picked);
     }
+    if (peer && picked.reluctant && !insists(exchange.request)) picked.refuse(this.#options.rules.now());
     return picked;
   }
 
@@ -146,14 +119,17 @@ export class IncomingRouter {
     const dot = name.indexOf('.');
     const of = { service: name.slice(0, dot), namespace: name.slice(dot + 1) };
     const declaredPort = peer ? undefined : port;
-    const isHere = () =>
-      (peer && state.localPod(ip) !== undefined) ||
-      state.service(`${of.namespace}/${of.service}`)?.serves(ip, declaredPort, nodeName) === true;
     const pod = state.localPod(ip)?.name;
     const endpoint = { ip, port: port ?? 80, nodeName, pod, hostname: undefined, zone: undefined };
-    const refusal = `${address} is no endpoint of Service "${of.service}" in namespace "${of.namespace}" on node ${nodeName}`;
+    const entry = () => state.service(`${of.namespace}/${of.service}`);
+    const service = `Service "${of.service}" in namespace "${of.namespace}"`;
     const policy = policyOf(of);
-    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, isHere, refusal);
+    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, {
+      isHere: () => (peer && state.localPod(ip) !== undefined) || entry()?.serves(ip, declaredPort, nodeName) === true,
+      hasOthers: () => entry()?.hasBesides(ip) === true,
+      name: `pod ${pod ?? ''} (${address}) of ${service}`,
+      refusal: `${address} is no endpoint of ${service} on node ${nodeName}`,
+    });
   }
 
   #byName(authority: string): Route {
@@ -174,4 +150,10 @@ export class IncomingRouter {
     }
     return destination;
   }
+}
+
+/** Whether its sender has nobody else to ask, or may be unable to send it again (forwarding.ts keeps no more of a body). */
+function insists({ fields, framing }: RequestHead): boolean {
+  if (framing.kind === 'chunked' || (framing.kind === 'length' && framing.length > REPLAY_BYTES)) return true;
+  return fields.value('mesh-force') === 'true';
 }

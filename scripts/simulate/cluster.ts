@@ -30,6 +30,8 @@ export class SimulatedPod {
   failing = false;
   /** How many times longer its work takes. */
   slowness = 1;
+  /** What it makes of each request instead of its work, however many there are at a time: a status after so many ms. */
+  plays: ((random: Random) => { readonly status: number; readonly ms: number }) | undefined;
   /** Attempts that have reached it. */
   reached = 0;
   readonly #clock: Clock;
@@ -55,7 +57,10 @@ export class SimulatedPod {
   /** Takes a request; `answer` gets the status. What it has taken it finishes, even when its process is asked to end. */
   serve(answer: (status: number) => void): void {
     this.reached += 1;
-    if (this.failing || this.#waiting.length >= QUEUE) this.#clock.after(AT_ONCE_MS, () => answer(503));
+    if (this.plays !== undefined) {
+      const { status, ms } = this.plays(this.#random);
+      this.#clock.after(ms, () => answer(status));
+    } else if (this.failing || this.#waiting.length >= QUEUE) this.#clock.after(AT_ONCE_MS, () => answer(503));
     else if (this.#busy < WORKERS) this.#work(answer);
     else this.#waiting.push(answer);
   }

@@ -47,7 +47,8 @@ and their budget, as it is shipped and with its defaults) around pods and a netw
 
 **The cluster.** ${hosts} nodes in three zones, ${podsOn(0)} pods of one Service on each, ${rps} requests a second from all nodes alike. A
 pod works on two requests at a time, 20 ms each on average (10 and an exponential 10), up to 100 wait, and one more is answered 503; so the
-Service is at 55 % of what it bears. A node hears of changed endpoints after 0.2 to 1 s. A caller waits two seconds.
+Service is at 55 % of what it bears. A node hears of changed endpoints after 0.2 to 1 s. A caller waits two seconds. Scenarios that
+differ say so.
 
 **Beside it.** linkerd 1.x's defaults in DaemonSet mode: two *nodes* drawn by requests under way, then two pods of the node; five failures
 in a row put out for 5 s or more; its two budgets. It is the algorithms with linkerd's numbers, not linkerd itself. Round robin
@@ -59,12 +60,14 @@ and least loaded know of no failure: a connection that fails is made elsewhere, 
 one request in a thousand failed.
 
 **What it leaves out.** Connections that are kept alive (each attempt to a node without power costs the connect timeout of a second),
-the time that proxies take, and whatever other Services do on the same nodes. The cluster is a small one but for one scenario.
+the time that proxies take, and whatever other Services do on the same nodes. The cluster is a small one but for two scenarios.
 
-**How to read it.** A nodemesh daemon learns from its own node's requests alone. In linkerd the incoming router hears of all of them: it puts a
-pod out for every caller, and spreads what comes over the pods of its node. So linkerd finds a bad pod sooner, where the node has
-another to take its place, and pays for it where pods are spread unevenly. Among 1 000 nodes none hears of a bad pod often enough to put it
-out. And nobody's choice of pods helps while there are too few of them: the herd ends when enough are warm.
+**How to read it.** A nodemesh daemon chooses by what its own node's requests have met. The daemon on the pod's node hears of all of them: it
+puts a failing pod out for every caller, and refuses what a pod cannot bear, before the pod sees a byte; the caller's daemon then asks another pod,
+on whichever node (*attempts a request* counts none of these refusals, the latencies do). In linkerd the incoming router hears of all
+requests too, but spreads them over the pods of its node alone: that helps where the node has another pod, and costs where pods are spread
+unevenly. Among 1 000 nodes no sender hears of a bad pod often enough to put it out or to know it for slow. And nobody's choice of pods helps while
+there are too few of them: the herd ends when enough are warm.
 
 ${sections.join('\n')}`;
 }

@@ -10,12 +10,19 @@ const COMMON = {
   fromMs: 10_000,
   toMs: 50_000,
   retries: false,
+  patienceMs: 2_000,
   callerRetries: 0,
   coldPods: false,
 };
 /** How long Kubernetes takes to notice a node that is gone. */
 const NODE_LEASE_MS = 40_000;
 const RESTART_MS = 3_000;
+
+const ADD_STEPS = [
+  ...[0, 10, 20, 40, 80, 160, 320, 640].map((ms) => ({ ms, failing: 0 })),
+  { ms: 1_000, failing: 0.4 },
+  { ms: 2_000, failing: 0.6 },
+];
 
 /** Has something be true of pods within the window. */
 function during(
@@ -69,6 +76,22 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...COMMON,
+    name: 'slow pod, 1 000 nodes',
+    what:
+      'The same among fifty pods on as many of 1 000 nodes, which all ask for them, 2.75 times a second each: one Service of the two hundred ' +
+      'that a cluster of 10 000 pods may have.',
+    shape: { hosts: 1_000, podsOn: (i) => (i < 50 ? 1 : 0) },
+    requestsPerSecond: 2.75,
+    play: (stage) => {
+      const pods = stage.cluster.pods.slice(0, 1);
+      during(pods, stage, (pod, on) => {
+        pod.slowness = on ? 10 : 1;
+      });
+      return pods;
+    },
+  },
+  {
+    ...COMMON,
     name: 'fast-failing pod',
     what: 'One of sixty pods answers 503 within a millisecond for 40 s.',
     play: (stage) => {
@@ -82,9 +105,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...COMMON,
     name: 'fast-failing pod, 1 000 nodes',
-    what:
-      'The same among fifty pods on as many of 1 000 nodes, which all ask for them, 2.75 times a second each: one Service of the two hundred ' +
-      'that a cluster of 10 000 pods may have.',
+    what: 'The same among fifty pods on as many of 1 000 nodes, as above.',
     shape: { hosts: 1_000, podsOn: (i) => (i < 50 ? 1 : 0) },
     requestsPerSecond: 2.75,
     play: (stage) => {
@@ -172,6 +193,43 @@ export const SCENARIOS: readonly Scenario[] = [
         });
       }
       return [];
+    },
+  },
+  {
+    ...COMMON,
+    name: "linkerd's failure-accrual example",
+    what:
+      'Five pods answer at once, one of them four times in ten with a 500 after 100 ms; 300 requests a second, from the beginning. ' +
+      'After linkerd-examples/failure-accrual.',
+    shape: { hosts: 5, podsOn: () => 1 },
+    requestsPerSecond: 60,
+    fromMs: 0,
+    toMs: 60_000,
+    play: ({ cluster }) => {
+      for (const [i, pod] of cluster.pods.entries()) {
+        pod.plays = (random) => (i === 0 && random() < 0.4 ? { status: 500, ms: 100 } : { status: 200, ms: 1 });
+      }
+      return cluster.pods.slice(0, 1);
+    },
+  },
+  {
+    ...COMMON,
+    name: "linkerd's add-steps example",
+    what:
+      'Ten pods answer after 0, 10, 20, 40, 80, 160, 320 and 640 ms, 1 and 2 s, the last two of them with a 500 four and six times in ten; ' +
+      '500 requests a second, from the beginning, GETs are tried again, and callers wait ten seconds. After linkerd-examples/add-steps.',
+    shape: { hosts: 10, podsOn: () => 1 },
+    requestsPerSecond: 50,
+    fromMs: 0,
+    toMs: 60_000,
+    retries: true,
+    patienceMs: 10_000,
+    play: ({ cluster }) => {
+      for (const [i, pod] of cluster.pods.entries()) {
+        const { ms, failing } = ADD_STEPS[i] as (typeof ADD_STEPS)[number];
+        pod.plays = (random) => ({ status: random() < failing ? 500 : 200, ms });
+      }
+      return cluster.pods.slice(8);
     },
   },
 ];

@@ -7,8 +7,6 @@ import type { Call, Caller, Outcome, Subject } from './subject.ts';
 const CONNECT_TIMEOUT_MS = 1_000;
 /** There and back. */
 const ROUND_TRIP_MS = 1;
-/** How long a caller waits; what is answered later has failed. */
-const PATIENCE_MS = 2_000;
 /** How long it takes until a node knows that endpoints have changed. */
 const DISCOVERY_MS = { least: 200, most: 1_000 };
 /** A caller that tries again by itself does so after this, spread by half. */
@@ -28,6 +26,8 @@ export interface Scenario {
   readonly toMs: number;
   /** Whether proxies try GETs again that were answered 5xx. */
   readonly retries: boolean;
+  /** How long a caller waits; what is answered later has failed. */
+  readonly patienceMs: number;
   /** How often callers themselves try again. */
   readonly callerRetries: number;
   /** Whether pods start within it, so that slow start matters. */
@@ -103,7 +103,7 @@ class Simulation {
   }
 
   run(): Measured {
-    const { fromMs, toMs, seconds } = this.#scenario;
+    const { fromMs, toMs, seconds, patienceMs } = this.#scenario;
     const { clock, cluster } = { clock: this.#clock, cluster: this.#cluster };
     const affected = this.#scenario.play({ clock, cluster, announce: () => this.#announce() });
     const reached = (pods: readonly SimulatedPod[]) => pods.reduce((sum, pod) => sum + pod.reached, 0);
@@ -111,7 +111,7 @@ class Simulation {
     const before = [reached(affected), reached(cluster.pods)] as const;
     clock.run(toMs);
     const after = [reached(affected), reached(cluster.pods)] as const;
-    clock.run(seconds * 1_000 + PATIENCE_MS);
+    clock.run(seconds * 1_000 + patienceMs);
     const sorted = Float64Array.from(this.#latencies).sort();
     const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
     return {
@@ -154,7 +154,7 @@ class Simulation {
 
   #go(request: Request, call: Call): void {
     const { now } = this.#clock;
-    const pod = now - request.startedAt > PATIENCE_MS ? undefined : call.attempt(now);
+    const pod = now - request.startedAt > this.#scenario.patienceMs ? undefined : call.attempt(now);
     if (pod === undefined) this.#finish(request, false, now);
     else if (typeof pod === 'number') this.#clock.after(pod, () => this.#go(request, call));
     else this.#attempt(request, call, pod);
@@ -189,7 +189,7 @@ class Simulation {
     const { host, startedAt, callerRetries } = request;
     if (host.dark) return; // the caller is no more
     const latencyMs = at - startedAt;
-    const succeeded = answered && latencyMs <= PATIENCE_MS;
+    const succeeded = answered && latencyMs <= this.#scenario.patienceMs;
     const second = this.#seconds[Math.floor(startedAt / 1_000)] as Second;
     second.requests += 1;
     if (succeeded) second.succeeded += 1;

@@ -77,7 +77,7 @@ export function simulate(
       const { at, sentAt, pod, status } = answers.shift() as (typeof answers)[number];
       if (pod.retryAfterMs !== undefined) pod.load_.waits(pod.retryAfterMs, at);
       pod.load_.answered(status, at - sentAt, at);
-      pod.load_.end();
+      pod.load_.end(undefined);
     }
     const onPanic = () => {
       panics += 1;
@@ -85,13 +85,13 @@ export function simulate(
     const pod = pick({ members: pods, now, random, onPanic, excluded: new Set() });
     if (pod === undefined) continue;
     pod.served += 1;
-    pod.load_.begin();
+    pod.load_.begin(now);
     const failing = pod.failingPart > 0 && random() < pod.failingPart;
     if (failing) pod.failed += 1;
     const noise = pod.noiseMs === undefined ? pod.answerMs * (random() - 0.5) * 0.4 : pod.noiseMs();
     const answerMs = pod.answerMs + noise + (failing ? 100 : 0);
     answers.push({ at: now + answerMs, sentAt: now, pod, status: failing ? 500 : pod.status });
   }
-  for (const { pod } of answers) pod.load_.end();
+  for (const { pod, sentAt } of answers) pod.load_.end(sentAt);
   return panics;
 }

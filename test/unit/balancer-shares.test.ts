@@ -56,10 +56,10 @@ describe('ten pods on a virtual clock', () => {
         const pod = pick({ members: pods, now, random, onPanic: assert.fail, excluded: new Set() }) as SimulatedPod;
         const answerMs = pod.answerMs + (pod.noiseMs as () => number)();
         pod.served += 1;
-        pod.load_.begin();
+        pod.load_.begin(now);
         now += answerMs;
         pod.load_.answered(200, answerMs, now);
-        pod.load_.end();
+        pod.load_.end(undefined);
       }
       for (const { served } of pods) assert.ok(Math.abs(served - 300) < 75, `${pods.map((one) => one.served)}`);
     }

@@ -7,6 +7,35 @@ import { DECAY_MS, LatencyAverage } from '../../daemon/balancer/latency-average.
 import { type Balanced, pickTwoChoices } from '../../daemon/balancer/p2c.ts';
 import { RETRY_BUDGET, RetryBudget } from '../../daemon/balancer/retry-budget.ts';
 import { UsualLatency } from '../../daemon/balancer/usual-latency.ts';
+import { seededRandom } from '../support/mutations.ts';
+
+test('what is expected of an endpoint: one slow answer says little, and silence tells before an answer', () => {
+  const load = (...latencies: number[]) => {
+    const endpoint = new EndpointLoad(seededRandom(1));
+    let now = 0;
+    for (const latency of latencies) {
+      endpoint.begin(now);
+      now += latency;
+      endpoint.answered(200, latency, now);
+      endpoint.end(undefined);
+    }
+    return { endpoint, now, load: endpoint.load(now) };
+  };
+  const steady = load(...Array<number>(100).fill(20));
+  assert.ok(load(...Array<number>(100).fill(20), 2_000).load < 2 * steady.load);
+  const { endpoint, now } = steady;
+  endpoint.begin(now);
+  const soon = endpoint.load(now + 10);
+  assert.ok(endpoint.load(now + 300) > 5 * soon);
+  // What hangs for minutes, as some requests are meant to, counts no more than what hangs for a moment.
+  assert.ok(endpoint.load(now + 100_000) < 1_000);
+  endpoint.end(now);
+  assert.ok(endpoint.load(now + 300) <= steady.load);
+  // An answer has begun, and goes on for an hour.
+  endpoint.begin(now);
+  endpoint.answered(200, 20, now + 20);
+  assert.ok(endpoint.load(now + 3_600_000) < soon);
+});
 
 describe('power of two choices', () => {
   const member = (load: number, out = false, probe = false): Balanced & { picked: number } => ({

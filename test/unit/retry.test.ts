@@ -3,8 +3,11 @@ import { describe, test } from 'node:test';
 import { type BalancerConfig, DEFAULT_BALANCER, makeBalancer } from '../../daemon/balancer/balancer.ts';
 import type { Balanced } from '../../daemon/balancer/p2c.ts';
 import { backoffMs } from '../../daemon/balancer/retry-backoff.ts';
+import { Attempts } from '../../daemon/router/attempts.ts';
+import type { Hop } from '../../daemon/router/hop.ts';
 import { CLASSIFIER_KINDS, ResponseClassifier } from '../../daemon/router/response-classifier.ts';
 import { decideRetry, type FailedAttempt } from '../../daemon/router/retry.ts';
+import { DEFAULT_POLICY } from '../../daemon/router/route-policy.ts';
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'CONNECT', 'PROPFIND'];
 const NEVER = new ResponseClassifier('io.l5d.http.nonRetryable5XX');
@@ -144,4 +147,56 @@ describe('balancers', () => {
     assert.deepEqual([all.draw(), all.draw(), all.draw()], [0, 1, 0]);
     assert.equal(all.panics(), 3);
   });
+});
+
+test('one pod may be too busy for a request, and no second one; a busy one is better than one that is out', () => {
+  const [first, second, failing] = [{ out: false }, { out: false }, { out: true }] as Hop[];
+  for (const [other, then] of [
+    [second, second],
+    [failing, first],
+    [undefined, first],
+  ] as const) {
+    const picks = [first, other];
+    const route = {
+      policy: DEFAULT_POLICY,
+      requested: () => {},
+      pick: () => picks.shift(),
+      withdrawRetry: () => false,
+      withdrawRequeue: () => true,
+    };
+    const attempts = new Attempts('POST', route, true);
+    assert.equal(attempts.pick(), first);
+    attempts.count = 1;
+    assert.equal(attempts.insisting, false);
+    assert.equal(attempts.after({ cause: 'endpoint_busy', untouched: true }, true)?.decision, 'elsewhere');
+    attempts.exclude(first as Hop);
+    assert.equal(attempts.pick(), then);
+    assert.equal(attempts.insisting, true);
+  }
+});
+
+test('what its daemon refuses for a pod that is out costs no retry, is asked elsewhere, and of the fifth none follows', () => {
+  const withdrawn: boolean[] = [];
+  const route = {
+    policy: DEFAULT_POLICY,
+    requested: () => {},
+    pick: () => ({}) as Hop,
+    withdrawRetry: () => withdrawn.push(true) > 0,
+    withdrawRequeue: () => true,
+  };
+  const attempts = new Attempts('POST', route, true);
+  const refused = { cause: 'endpoint_out', untouched: true } as const;
+  for (const [count, follows] of [
+    [1, 'elsewhere'],
+    [4, 'elsewhere'],
+    [5, undefined],
+  ] as const) {
+    attempts.count = count;
+    assert.equal(attempts.insisting, follows === undefined);
+    assert.equal(attempts.after(refused, true)?.decision, follows);
+  }
+  assert.deepEqual(withdrawn, []);
+  attempts.count = 1;
+  attempts.after({ cause: 'overloaded', untouched: true }, true);
+  assert.deepEqual(withdrawn, [true]);
 });

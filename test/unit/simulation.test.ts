@@ -44,7 +44,20 @@ test('bad pods get next to nothing of nodemesh, and their part of round robin', 
     const bad = scenario(name);
     const share = (one: typeof NODEMESH) => simulate(bad, one, 3).share ?? Number.NaN;
     assert.ok(share(NODEMESH) < 0.005, name);
+    assert.ok(simulate(bad, NODEMESH, 3).success > 0.9998, name);
     assert.ok(Math.abs(share(ROUND_ROBIN) - 1 / 60) < 0.002, name);
+  }
+});
+
+test('a pod that fails at once is out for a thousand nodes, of which none hears of it often', () => {
+  const { share = 1, success } = simulate(scenario('fast-failing pod, 1 000 nodes'), NODEMESH, 3);
+  assert.ok(share < 0.001 && success > 0.999, `${share} ${success}`);
+});
+
+test("linkerd's examples: more than 99.5 % succeed", () => {
+  for (const name of ["linkerd's failure-accrual example", "linkerd's add-steps example"]) {
+    const { success } = simulate(scenario(name), NODEMESH, 3);
+    assert.ok(success > 0.995, `${name}: ${success}`);
   }
 });
 
