@@ -155,8 +155,8 @@ export class EndpointLoad {
 
   #slow(latencyMs: number, now: number): void {
     this.#prove(now);
-    this.#latency.failed(Math.max(latencyMs, FAILURE_MS), now, this.#usual.floorMs);
     this.#failures = this.#recentFailures(now) + 1;
+    this.#latency.failed(Math.max(latencyMs, FAILURE_MS), now, this.#usual.floorMs, this.#failures);
     this.#failedAt = now;
   }
 }

@@ -37,12 +37,12 @@ export class LatencyAverage {
 
   /**
    * It failed, which counts as `latencyMs`: as a slow answer where others came shortly before, and the more the longer nothing
-   * was heard of it, when there is nothing better to go by.
+   * was heard of it, when there is nothing better to go by. `recent`: failures of late, this one included: one alone may be chance.
    */
-  failed(latencyMs: number, now: number, floorMs: number): void {
+  failed(latencyMs: number, now: number, floorMs: number, recent: number): void {
     const expected = this.value(now);
     const kept = this.#kept(now);
-    const latency = Math.min(latencyMs, (MOST * (expected + floorMs)) / kept);
+    const latency = Math.min(latencyMs, (MOST * (expected + floorMs) * recent * recent) / kept);
     this.#value = expected + Math.max(0, latency - expected) * Math.max(1 - kept, WEIGHT);
     this.#stamp = now;
   }

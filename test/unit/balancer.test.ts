@@ -106,7 +106,7 @@ describe('latency average', () => {
     const failedAfter = (silenceMs: number) => {
       const average = new LatencyAverage();
       average.begin(20, 0);
-      average.failed(1_000, silenceMs, 10);
+      average.failed(1_000, silenceMs, 10, 1);
       return average.value(silenceMs);
     };
     assert.equal(failedAfter(0), 20 + 0.1 * (3 * 30 - 20));
