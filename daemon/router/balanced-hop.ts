@@ -3,17 +3,27 @@ import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
+import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { Hop } from './hop.ts';
 
-/** A pod did not fail by having left, and a daemon that is starting, stopping or overloaded says nothing
+/** A pod did not fail by having left, nor by a policy, and a daemon that is starting, stopping or overloaded says nothing
  * of its pods; nor does a caller's short patience. */
 const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'endpoint_gone',
+  'policy_denied',
   'draining',
   'not_synced',
   'overloaded',
   'deadline_exceeded',
 ]);
+
+/** What every hop is made of. */
+export interface HopWiring {
+  readonly pool: Http1Pool;
+  readonly load: EndpointLoad;
+  readonly gate?: EndpointGate | undefined;
+}
 
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
@@ -23,12 +33,18 @@ export abstract class BalancedHop implements Hop {
   abstract readonly answerFilter: FieldFilter;
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
+  readonly gate: EndpointGate | undefined;
   protected readonly endpoint: EndpointLoad;
 
-  constructor(address: ServerAddress, pool: Http1Pool, endpoint: EndpointLoad) {
+  constructor(address: ServerAddress, { pool, load, gate }: HopWiring) {
     this.address = address;
     this.pool = pool;
-    this.endpoint = endpoint;
+    this.endpoint = load;
+    this.gate = gate;
+  }
+
+  callerLine(_source: CallerSource): string {
+    return '';
   }
 
   get outstanding(): number {

@@ -13,6 +13,7 @@ import type { FieldList } from '../http/fields.ts';
 import { type MeshError, meshErrorLines, meshErrorOf } from '../http/mesh-errors.ts';
 import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { CallTime, type TimeoutWatcher } from './call-time.ts';
 import type { AskedDeadline } from './deadline.ts';
@@ -35,6 +36,8 @@ export interface ForwardedRequest {
   readonly headText: string;
   /** What the request says of the time that it has. */
   readonly deadline: AskedDeadline | undefined;
+  /** Who calls; undefined where nobody asks. */
+  readonly source: CallerSource | undefined;
 }
 
 /** A failed answer is read to its end, so that its connection can be kept, up to this size. */
@@ -45,6 +48,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
+  readonly #source: CallerSource | undefined;
   readonly #rules: ForwardingRules;
   readonly #observer: ForwardingObserver;
   #hop: Hop | undefined;
@@ -67,6 +71,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#exchange = exchange;
     this.#route = route;
     this.#headText = request.headText;
+    this.#source = request.source;
     this.#rules = context.rules;
     this.#observer = context.observer;
     this.#attempts = new Attempts(exchange.request.method, route, context.rules.retriesElsewhere);
@@ -129,7 +134,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   onAnswer(head: ResponseHead): void {
     if (head.status >= 500 && this.#failed(head)) return;
-    if (head.status < 500) this.#hopAnswered(head.status);
+    if (head.status < 500 && !this.#deniedByPeer(head)) this.#hopAnswered(head.status);
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
@@ -204,6 +209,14 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#finish(0);
   }
 
+  /** Whether a peer's policies speak and no application: so quick an answer says nothing of its pod. */
+  #deniedByPeer(head: ResponseHead): boolean {
+    const hop = this.#hop as Hop;
+    if (head.status !== 403 || !hop.peer || meshErrorOf(head)?.code !== 'policy_denied') return false;
+    hop.lost('policy_denied', true, this.#rules.now());
+    return true;
+  }
+
   /** Notes a 5xx against the pod, or what the daemon says of itself; gives true where the caller does not get it. */
   #failed(head: ResponseHead): boolean {
     const hop = this.#hop as Hop;
@@ -260,6 +273,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts.count + 1), this.#rules.random), lastError);
       return;
     }
+    const source = this.#source;
+    // As with a packet, the pod that was picked decides: another one of the Service is not tried.
+    const refusal = source === undefined ? undefined : hop.gate?.refusal(source);
+    if (refusal !== undefined) {
+      this.#fail(refusal);
+      return;
+    }
     this.#attempts.count += 1;
     this.#hop = hop;
     this.#attemptStartedAt = now;
@@ -267,9 +287,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     const { request } = this.#exchange;
     const connection = this.#connectionFor(request.method, hop, again !== undefined);
     this.#connection = connection;
+    const hopLines = source === undefined ? hop.fieldLines : hop.fieldLines + hop.callerLine(source);
     connection.send(
       request.method,
-      this.#headText + hop.fieldLines + this.#time.fieldLines(hop.peer, now),
+      this.#headText + hopLines + this.#time.fieldLines(hop.peer, now),
       request.framing,
       this,
     );

@@ -3,6 +3,7 @@ import { FailureAccrual, GATEWAY_ACCRUAL } from '../balancer/failure-accrual.ts'
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
+import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
@@ -15,6 +16,8 @@ export interface HopFactoryOptions {
   readonly metrics: DaemonMetrics;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
+  /** What judges requests to an endpoint that is reached in that way; undefined where policies are not looked at. */
+  readonly gate: (endpoint: Endpoint, by: Path['kind']) => EndpointGate | undefined;
   readonly random: () => number;
 }
 
@@ -38,28 +41,29 @@ export class HopFactory {
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
-    const { peerPool, metrics } = this.#options;
+    const { peerPool, metrics, gate } = this.#options;
     if (path.kind === 'gateway') {
-      return new GatewayHop(this.#gateway(path), endpoint, of, { pool: peerPool, load: this.#load(policy) });
+      const wiring = { pool: peerPool, load: this.#load(policy), gate: gate(endpoint, 'gateway') };
+      return new GatewayHop(this.#gateway(path), endpoint, of, wiring);
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(endpoint, this.#wiring(policy), false, counter);
+    return new DirectHop(endpoint, this.#wiring(endpoint, 'direct', policy), false, counter);
   }
 
   /** To an address outside the cluster, or to the parent proxy. */
   toOutside(endpoint: Endpoint, policy: HopPolicy, parentProxy: boolean): Hop {
-    return new DirectHop(endpoint, this.#wiring(policy), parentProxy, undefined);
+    return new DirectHop(endpoint, this.#wiring(endpoint, 'direct', policy), parentProxy, undefined);
   }
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): Hop {
-    return new LocalPodHop(endpoint, of, this.#wiring(policy), this.#options.metrics);
+    return new LocalPodHop(endpoint, of, this.#wiring(endpoint, 'self', policy), this.#options.metrics);
   }
 
-  #wiring(policy: HopPolicy): PodHopWiring {
-    const { podPool, answerFilter } = this.#options;
-    return { pool: podPool, load: this.#load(policy), answerFilter };
+  #wiring(endpoint: Endpoint, by: Path['kind'], policy: HopPolicy): PodHopWiring {
+    const { podPool, answerFilter, gate } = this.#options;
+    return { pool: podPool, load: this.#load(policy), gate: gate(endpoint, by), answerFilter };
   }
 
   #load({ failureAccrual, balancer }: HopPolicy): EndpointLoad {

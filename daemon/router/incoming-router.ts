@@ -6,6 +6,7 @@ import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import type { Binding, Endpoint } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
+import type { CallerSource, CallerSources } from '../policy/caller-sources.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { askedDeadline } from './deadline.ts';
@@ -27,6 +28,8 @@ export interface IncomingRouterOptions {
   readonly isPeer: (caller: Caller) => boolean;
   readonly state: ClusterState;
   readonly nodeName: string;
+  /** Undefined where nobody asks who calls. */
+  readonly sources: CallerSources | undefined;
   readonly resolver: Resolver;
   readonly makeDestination: (binding: Binding) => Destination;
   /** The hop to a pod of this node for a Service. */
@@ -107,7 +110,15 @@ export class IncomingRouter {
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(request, peer);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
-    new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
+    const source = this.#source(exchange);
+    new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer: this.#observer }).start();
+  }
+
+  /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */
+  #source({ caller, request }: Exchange): CallerSource | undefined {
+    const { sources } = this.#options;
+    if (sources === undefined || caller.node === undefined) return sources?.at(caller.address);
+    return sources.saidBy(caller.node, request.fields.value('mesh-source'), caller.address);
   }
 
   /**

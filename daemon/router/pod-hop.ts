@@ -1,10 +1,9 @@
 import type { Counter } from '../../lib/metrics.ts';
-import type { EndpointLoad } from '../balancer/endpoint-load.ts';
-import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
 import type { DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
-import { BalancedHop } from './balanced-hop.ts';
+import { BalancedHop, type HopWiring } from './balanced-hop.ts';
 
 interface ServiceOfHop {
   readonly namespace: string;
@@ -12,9 +11,7 @@ interface ServiceOfHop {
 }
 
 /** What every hop to an application is made of, whichever it is. */
-export interface PodHopWiring {
-  readonly pool: Http1Pool;
-  readonly load: EndpointLoad;
+export interface PodHopWiring extends HopWiring {
   /** For what the application answers. */
   readonly answerFilter: FieldFilter;
 }
@@ -29,11 +26,15 @@ export class LocalPodHop extends BalancedHop {
   readonly #requests: Counter;
 
   constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: PodHopWiring, metrics: DaemonMetrics) {
-    super(endpoint, wiring.pool, wiring.load);
+    super(endpoint, wiring);
     this.answerFilter = wiring.answerFilter;
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
+  }
+
+  override callerLine(source: CallerSource): string {
+    return source.clientLine;
   }
 
   override begin(): void {
@@ -60,7 +61,7 @@ export class DirectHop extends BalancedHop {
 
   /** `proxy`: the server is the parent proxy. `counter`: of requests that should have had a daemon to go through. */
   constructor(endpoint: Endpoint, wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
-    super(endpoint, wiring.pool, wiring.load);
+    super(endpoint, wiring);
     this.proxy = proxy;
     this.answerFilter = wiring.answerFilter;
     this.#counter = counter;

@@ -49,6 +49,7 @@ export class DaemonMetrics {
   readonly retries: Family<Counter>;
   readonly panics: Family<Counter>;
   readonly direct: Family<Counter>;
+  readonly policyDenied: Family<Counter>;
   readonly connections: Family<Gauge>;
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
@@ -90,6 +91,11 @@ export class DaemonMetrics {
       'direct_request_total',
       'Requests sent straight to a pod, past any daemon, because its node has none.',
       ['dst_namespace', 'dst_service'],
+    );
+    this.policyDenied = registry.counter(
+      'policy_denied_total',
+      'Requests that policies forbid: refused under enforce, let through under audit.',
+      ['router', 'mode', 'direction'],
     );
     this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
     this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [

@@ -22,6 +22,15 @@ export interface TestPod {
   readonly port: number;
 }
 
+interface DaemonKeys {
+  readonly incomingKeys: string;
+  /** One key a line. */
+  readonly routerKeys: readonly string[];
+  readonly incomingRouterKeys: readonly string[];
+  readonly keys: readonly string[];
+  readonly workers: number;
+}
+
 /** A cluster in memory with a real daemon on each of its nodes, and pods that are HTTP servers on loopback addresses. */
 export class TestMesh {
   readonly kubernetes: MemoryKubernetes;
@@ -40,16 +49,20 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` of all.
+   * incoming routers' servers (flow style YAML), `routerKeys` to all routers, `incomingRouterKeys` to the incoming ones, `keys` to
+   * the whole; `tls` is of all daemons, or by node; `workers` of all. `before` fills the API before the first daemon starts.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
     endpointSlices: boolean,
     {
       tls = 'off',
-      incomingKeys = '',
-      workers = 1,
-    }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string; workers?: number } = {},
+      before = async () => {},
+      ...daemonOptions
+    }: Partial<DaemonKeys> & {
+      tls?: string | Readonly<Record<string, string>>;
+      before?: (mesh: TestMesh) => Promise<void>;
+    } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
@@ -59,8 +72,8 @@ export class TestMesh {
     }
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
-    for (const [nodeName, nodeIp] of Object.entries(nodes))
-      await mesh.#startDaemon(nodeName, nodeIp, incomingKeys, workers);
+    await before(mesh);
+    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp, daemonOptions);
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -76,17 +89,22 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string, workers: number): Promise<void> {
+  async #startDaemon(
+    nodeName: string,
+    nodeIp: string,
+    { incomingKeys = '', routerKeys = [], incomingRouterKeys = [], keys = [], workers = 1 }: Partial<DaemonKeys>,
+  ): Promise<void> {
+    const lines = (keys: readonly string[]) => keys.map((key) => `  ${key}\n`).join('');
     const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
-routers:
+${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing
   tls: ${tls}
-  interpreter:
+${lines(routerKeys)}  interpreter:
     kind: default
     transformers:
     - {kind: io.l5d.k8s.daemonset, namespace: nodemesh, service: nodemesh-daemon, port: incoming}
@@ -94,7 +112,7 @@ routers:
 - protocol: http
   label: incoming
   tls: ${tls}
-  interpreter:
+${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
   servers: [{port: 0, ip: node, ${incomingKeys}}]
