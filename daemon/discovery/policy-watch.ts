@@ -3,7 +3,7 @@ import { trimNetworkPolicy } from '../../lib/kubernetes/network-policy.ts';
 import { policyPodTrim } from '../../lib/kubernetes/policy-pod.ts';
 import { Reflector, type ReflectorOptions } from '../../lib/kubernetes/reflector.ts';
 import type { KubernetesApi, ObjectChange } from '../../lib/kubernetes/types.ts';
-import type { PolicyKind } from '../policy/policy-view.ts';
+import { OWN_POLICY, type PolicyKind } from '../policy/policy-view.ts';
 import type { ClusterWatchOptions } from './cluster-watch.ts';
 
 const BLOCKER = 'policies';
@@ -42,7 +42,7 @@ export class PolicyWatch {
       const resource = { path: '/apis/networking.k8s.io/v1/networkpolicies' };
       await this.#watch(api, 'networkpolicies', resource, trimNetworkPolicy, (changes) => {
         this.#options.tell({ kind: 'networkpolicies', changes });
-        this.#watchPeers(api);
+        if (changes.some(({ key, object }) => object !== undefined && key !== OWN_POLICY)) this.#watchPeers(api);
       });
     }
     await this.#peers;

@@ -23,6 +23,12 @@ export type PolicyChange =
   /** Pods of all nodes. */
   | { readonly kind: 'clusterpods'; readonly changes: readonly ObjectChange<PolicyPod>[] };
 
+/**
+ * The policy that every installation has, for the webhook (manifests/): it allows whatever listens there. Alone it gives nobody
+ * cause to look.
+ */
+export const OWN_POLICY = 'nodemesh/nodemesh-webhook';
+
 /** The policies of the cluster, and the pods that they speak of, as they were last told. */
 export class PolicyView {
   readonly #localPod: (ip: string) => PolicyPod | undefined;
@@ -32,6 +38,7 @@ export class PolicyView {
   readonly #unread = new Set<string>(POLICY_KINDS);
   #set: NetworkPolicySet | undefined;
   #version = 0;
+  #idle = false;
 
   /** `localPod`: a pod of this node by its address, of which this node hears first. */
   constructor(localPod: (ip: string) => PolicyPod | undefined) {
@@ -43,9 +50,9 @@ export class PolicyView {
     return this.#version;
   }
 
-  /** There is no policy, and that is known. */
+  /** There is no policy that anything could depend on, and that is known. */
   get idle(): boolean {
-    return this.#policies.size === 0 && !this.#unread.has('networkpolicies');
+    return this.#idle;
   }
 
   /** A pod of the cluster by its own address; of other nodes once those have been read. */
@@ -67,11 +74,18 @@ export class PolicyView {
     for (const { key, object } of change.changes) {
       put(this.#policies, key, object === undefined ? undefined : compilePolicy(object));
     }
+    this.#noteIdle();
   }
 
   /** All of one kind has been read once. */
   read(kind: string): void {
     if (this.#unread.delete(kind)) this.#version += 1;
+    this.#noteIdle();
+  }
+
+  #noteIdle(): void {
+    const others = this.#policies.size - (this.#policies.has(OWN_POLICY) ? 1 : 0);
+    this.#idle = others === 0 && !this.#unread.has('networkpolicies');
   }
 
   /** What the policies say of one direction; undefined where that cannot be known yet. */

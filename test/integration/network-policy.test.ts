@@ -55,11 +55,20 @@ describe('NetworkPolicies through two daemons, tls: required', () => {
   }
 
   test('while there is no policy, the pods of other nodes are not read', async () => {
-    assert.doesNotMatch(await mesh.mesh.daemon('node-1').metrics(), /clusterpods/);
+    const own = '/apis/networking.k8s.io/v1/namespaces/nodemesh/networkpolicies/nodemesh-webhook';
+    const metadata = { namespace: 'nodemesh', name: 'nodemesh-webhook' };
+    const spec = { podSelector: { matchLabels: { app: 'webhook' } }, ingress: [{ ports: [{ port: 'https' }] }] };
+    await mesh.mesh.kubernetes.apply({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
+    const metrics = await until(
+      () => mesh.mesh.daemon('node-1').metrics(),
+      (text) => metricValue(text, 'watch_objects', { resource: 'networkpolicies' }) === 1,
+    );
+    assert.doesNotMatch(metrics, /clusterpods/, 'nor for the sake of the policy that the mesh brings');
     await deny('x');
     await mesh.becomes('y/a', 'x/a', (status) => status === 403);
     const text = await mesh.mesh.daemon('node-1').metrics();
     assert.ok(metricValue(text, 'watch_objects', { resource: 'clusterpods' }) >= 5);
+    await mesh.mesh.kubernetes.remove(own);
     await mesh.removePolicies();
     await mesh.becomes('y/a', 'x/a', (status) => status === 200);
   });
