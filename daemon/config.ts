@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
 import type { EgressConfig } from './policy/egress-guard.ts';
-import type { PolicyMode } from './policy/endpoint-gate.ts';
+import type { PolicyMode } from './policy/request-judge.ts';
 import {
   type ClientConfig,
   clientConfigs,

@@ -204,6 +204,8 @@ export class RouterFactory {
       nodeName: environment.nodeName,
       isOwnNode: (address: string) => ownAddresses.has(address),
       isNode: (address: string) => state.nodes.has(address) || this.#isDaemon(address),
+      serves: (service: string, ip: string) => state.service(service)?.holds(ip) === true,
+      endpointsVersion: () => state.endpointsVersion,
       router: router.label,
       denied: metrics.policyDenied,
       log,

@@ -92,6 +92,11 @@ export class ClusterState {
     this.#touchAll();
   }
 
+  /** Changes whenever endpoints do. */
+  get endpointsVersion(): number {
+    return this.#lastVersion;
+  }
+
   /** By `namespace/name`. */
   service(key: string): ServiceEntry | undefined {
     return this.#entries.get(key);

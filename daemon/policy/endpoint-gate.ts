@@ -4,11 +4,10 @@ import type { Log } from '../../lib/log.ts';
 import type { Counter, Family } from '../../lib/metrics.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { CallerSource } from './caller-sources.ts';
+import type { JudgedRequest } from './mesh-policy.ts';
 import { type Direction, explainVerdict, type Flow } from './network-policy.ts';
 import type { PolicyView } from './policy-view.ts';
-
-/** What becomes of a request that policies forbid: it is refused, or let through and told. */
-export type PolicyMode = 'enforce' | 'audit';
+import { type PolicyMode, type Refusal, RequestJudge, VERB } from './request-judge.ts';
 
 /** A direction that is judged here, and how. */
 export interface Duty {
@@ -23,9 +22,12 @@ export interface GateOptions {
   readonly isOwnNode: (address: string) => boolean;
   /** Whether an address is any node's, where pods on the host's network are. */
   readonly isNode: (address: string) => boolean;
+  /** Whether an address is one of a Service's, by `namespace/name`; `endpointsVersion` changes when that may have. */
+  readonly serves: (service: string, ip: string) => boolean;
+  readonly endpointsVersion: () => number;
   /** The router's label. */
   readonly router: string;
-  /** By router, mode and direction. */
+  /** By router, mode and direction (`request`: by MeshPolicies). */
   readonly denied: Family<Counter>;
   readonly log: Log;
 }
@@ -38,22 +40,23 @@ export interface GatedEndpoint {
   readonly nodeName: string | undefined;
 }
 
-type Refusal = 'policy_denied' | 'not_synced';
-
 /** What came of one source, and what it was made of. */
 interface Judged {
   readonly version: number;
+  readonly endpointsVersion: number;
   readonly destination: PolicyPod | undefined;
   /** Of what was denied. */
   readonly counters: readonly Counter[];
   readonly refusal: Refusal | undefined;
+  readonly requests: RequestJudge | undefined;
 }
 
 const MAX_SOURCES = 4_096;
 
 /**
- * Stands before one endpoint and judges who may send to it, as if each request had come straight from its source. A verdict
- * holds until policies, namespaces or one of the two pods change; a denial is logged when it is found, not with each request.
+ * Stands before one endpoint and judges who may send to it, as if each request had come straight from its source: by
+ * NetworkPolicies, then by MeshPolicies. What is found of a source holds until policies, namespaces or one of the two pods
+ * change; a denial is logged when it is found, not with each request.
  */
 export class EndpointGate {
   readonly #options: GateOptions;
@@ -68,17 +71,28 @@ export class EndpointGate {
   }
 
   /** Why a request of that source is not let through; undefined where it is. */
-  refusal(source: CallerSource): ProxyError | undefined {
+  refusal(source: CallerSource, request: JudgedRequest): ProxyError | undefined {
     const { view } = this.#options;
     if (view.idle) return undefined;
     let judged = this.#judged.get(source);
-    if (judged?.version !== view.version || judged.destination !== view.pod(this.#endpoint.ip)) {
+    if (
+      judged?.version !== view.version ||
+      judged.destination !== view.pod(this.#endpoint.ip) ||
+      judged.endpointsVersion !== this.#endpointsVersion
+    ) {
       judged = this.#judge(source);
       if (this.#judged.size >= MAX_SOURCES) this.#judged.clear();
       this.#judged.set(source, judged);
     }
     for (const counter of judged.counters) counter.value += 1;
-    return judged.refusal === undefined ? undefined : this.#error(judged.refusal, source);
+    const refusal = judged.refusal ?? judged.requests?.refusal(request);
+    return refusal === undefined ? undefined : this.#error(refusal, source);
+  }
+
+  /** Only where verdicts depend on it: endpoints change often. */
+  get #endpointsVersion(): number {
+    const { view, endpointsVersion } = this.#options;
+    return view.asksServices ? endpointsVersion() : 0;
   }
 
   #judge(source: CallerSource): Judged {
@@ -93,7 +107,20 @@ export class EndpointGate {
       if (mode === 'enforce') refusal ??= found.refusal;
       if (found.why !== undefined) counters.push(this.#tell(direction, mode, flow, found.why));
     }
-    return { version: view.version, destination: flow.destination.pod, counters, refusal };
+    const made = { version: view.version, endpointsVersion: this.#endpointsVersion, destination: flow.destination.pod };
+    return { ...made, counters, refusal, requests: refusal === undefined ? this.#requests(flow, source) : undefined };
+  }
+
+  /** What MeshPolicies have to say of the source's requests, by whoever answers for ingress. */
+  #requests(flow: Flow, source: CallerSource): RequestJudge | undefined {
+    const { view, serves, denied, router } = this.#options;
+    const mode = this.#duties.find(({ direction }) => direction === 'ingress')?.mode;
+    const rules =
+      mode === undefined ? 'all' : view.requestRules(flow, (service) => serves(service, flow.destination.ip));
+    if (mode === undefined || rules === 'all') return undefined;
+    const log = this.#options.log.child(this.#about(flow));
+    const options = { mode, rules, unseen: source.unseen, counter: denied.with(router, mode, 'request'), log };
+    return new RequestJudge(options);
   }
 
   /** Undefined where the direction is allowed; `why` where policies say no. */
@@ -126,11 +153,15 @@ export class EndpointGate {
     return { source: { ip: from, pod }, destination, port, withinNode: fromOwnNode || toOwnNode };
   }
 
-  #tell(direction: Direction, mode: PolicyMode, { source, destination, port }: Flow, why: string): Counter {
+  #tell(direction: Direction, mode: PolicyMode, flow: Flow, why: string): Counter {
     const { log, router, denied } = this.#options;
-    const about = { router, mode, direction, source: nameOf(source), destination: `${nameOf(destination)}:${port}` };
-    log.warn(about, `${mode === 'enforce' ? 'refused' : 'would be refused'}: ${why}`);
+    log.warn({ ...this.#about(flow), mode, direction }, `${VERB[mode]}: ${why}`);
     return denied.with(router, mode, direction);
+  }
+
+  #about({ source, destination, port }: Flow): object {
+    const { router } = this.#options;
+    return { router, source: nameOf(source), destination: `${nameOf(destination)}:${port}` };
   }
 
   #error(refusal: Refusal, { ip, pod }: CallerSource): ProxyError {

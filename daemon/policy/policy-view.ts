@@ -1,8 +1,10 @@
+import type { MeshPolicy } from '../../lib/kubernetes/mesh-policy.ts';
 import type { Namespace } from '../../lib/kubernetes/namespace.ts';
 import type { NetworkPolicy } from '../../lib/kubernetes/network-policy.ts';
 import type { PolicyPod } from '../../lib/kubernetes/policy-pod.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 import { PodsByAddress } from '../discovery/pods-by-address.ts';
+import { MeshPolicySet, type RequestRules } from './mesh-policy.ts';
 import {
   type CompiledPolicy,
   compilePolicy,
@@ -13,12 +15,13 @@ import {
 } from './network-policy.ts';
 
 /** What is read of the cluster for policies' sake, beside what every daemon reads. */
-export const POLICY_KINDS = ['networkpolicies', 'namespaces', 'clusterpods'] as const;
+export const POLICY_KINDS = ['networkpolicies', 'meshpolicies', 'namespaces', 'clusterpods'] as const;
 export type PolicyKind = (typeof POLICY_KINDS)[number];
 
 /** As ClusterChange: plain values, which a thread can send to another. */
 export type PolicyChange =
   | { readonly kind: 'networkpolicies'; readonly changes: readonly ObjectChange<NetworkPolicy>[] }
+  | { readonly kind: 'meshpolicies'; readonly changes: readonly ObjectChange<MeshPolicy>[] }
   | { readonly kind: 'namespaces'; readonly changes: readonly ObjectChange<Namespace>[] }
   /** Pods of all nodes. */
   | { readonly kind: 'clusterpods'; readonly changes: readonly ObjectChange<PolicyPod>[] };
@@ -35,8 +38,10 @@ export class PolicyView {
   readonly #pods = new PodsByAddress<PolicyPod>();
   readonly #namespaces = new Map<string, Namespace>();
   readonly #policies = new Map<string, CompiledPolicy>();
+  readonly #meshPolicies = new Map<string, MeshPolicy>();
   readonly #unread = new Set<string>(POLICY_KINDS);
   #set: NetworkPolicySet | undefined;
+  #meshSet: MeshPolicySet | undefined;
   #version = 0;
   #idle = false;
 
@@ -70,9 +75,14 @@ export class PolicyView {
       for (const { key, object } of change.changes) put(this.#namespaces, key, object);
       return;
     }
-    this.#set = undefined;
-    for (const { key, object } of change.changes) {
-      put(this.#policies, key, object === undefined ? undefined : compilePolicy(object));
+    if (change.kind === 'meshpolicies') {
+      this.#meshSet = undefined;
+      for (const { key, object } of change.changes) put(this.#meshPolicies, key, object);
+    } else {
+      this.#set = undefined;
+      for (const { key, object } of change.changes) {
+        put(this.#policies, key, object === undefined ? undefined : compilePolicy(object));
+      }
     }
     this.#noteIdle();
   }
@@ -84,8 +94,8 @@ export class PolicyView {
   }
 
   #noteIdle(): void {
-    const others = this.#policies.size - (this.#policies.has(OWN_POLICY) ? 1 : 0);
-    this.#idle = others === 0 && !this.#unread.has('networkpolicies');
+    const others = this.#policies.size - (this.#policies.has(OWN_POLICY) ? 1 : 0) + this.#meshPolicies.size;
+    this.#idle = others === 0 && !this.#unread.has('networkpolicies') && !this.#unread.has('meshpolicies');
   }
 
   /** What the policies say of one direction; undefined where that cannot be known yet. */
@@ -96,6 +106,27 @@ export class PolicyView {
     const isolated = pod !== undefined && this.#set.isolating(pod, direction).length > 0;
     if (isolated && (this.#unread.has('clusterpods') || this.#unread.has('namespaces'))) return undefined;
     return this.#set.judge(direction, flow, (name) => this.#namespaces.get(name)?.labels);
+  }
+
+  /**
+   * What MeshPolicies let a source ask of a pod: 'all' where none selects it, undefined where that cannot be known yet.
+   * `serves`: whether the pod is one of a Service's, by `namespace/name`.
+   */
+  requestRules(
+    { destination, source }: Pick<Flow, 'destination' | 'source'>,
+    serves: (service: string) => boolean,
+  ): RequestRules | 'all' | undefined {
+    if (this.#unread.has('meshpolicies')) return undefined;
+    if (this.#meshPolicies.size === 0 || destination.pod === undefined) return 'all';
+    this.#meshSet ??= new MeshPolicySet(this.#meshPolicies.values());
+    const rules = this.#meshSet.rulesFor(destination.pod, source.pod, serves);
+    if (rules === undefined) return 'all';
+    return this.#unread.has('clusterpods') ? undefined : rules;
+  }
+
+  /** Whether verdicts depend on which pods are a Service's. */
+  get asksServices(): boolean {
+    return this.#meshPolicies.size > 0;
   }
 }
 

@@ -275,7 +275,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     }
     const source = this.#source;
     // As with a packet, the pod that was picked decides: another one of the Service is not tried.
-    const refusal = source === undefined ? undefined : hop.gate?.refusal(source);
+    const refusal = source === undefined ? undefined : hop.gate?.refusal(source, this.#exchange.request);
     if (refusal !== undefined) {
       this.#fail(refusal);
       return;

@@ -58,14 +58,16 @@ export class TestMesh {
     {
       tls = 'off',
       before = async () => {},
+      meshPolicies = true,
       ...daemonOptions
     }: Partial<DaemonKeys> & {
       tls?: string | Readonly<Record<string, string>>;
       before?: (mesh: TestMesh) => Promise<void>;
+      meshPolicies?: boolean;
     } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
-    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
+    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices, meshPolicies }), dir, tls);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
     for (const namespace of ['nodemesh', 'shop', 'other']) {
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });

@@ -106,7 +106,13 @@ describe('the manifests', () => {
     ] as const) {
       find(kind, name);
     }
-    const clusterScoped = ['Namespace', 'ClusterRole', 'ClusterRoleBinding', 'MutatingWebhookConfiguration'];
+    const clusterScoped = [
+      'Namespace',
+      'ClusterRole',
+      'ClusterRoleBinding',
+      'CustomResourceDefinition',
+      'MutatingWebhookConfiguration',
+    ];
     for (const { kind, metadata } of installed) {
       assert.equal(
         metadata.namespace,
