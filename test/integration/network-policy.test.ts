@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { metricValue } from '../support/daemon.ts';
-import { until } from '../support/mesh.ts';
+import { TestMesh, until } from '../support/mesh.ts';
 import { type CaseFlow, flowsOf, LABELS, NAMESPACES, POLICY_CASES } from '../support/policy-cases.ts';
 import { PolicyMesh } from '../support/policy-mesh.ts';
-import { RawServer } from '../support/raw-http.ts';
+import { ask as askRaw, RawServer } from '../support/raw-http.ts';
 
 /** One of each kind: the whole table is tried on the engine itself. */
 const SHOWN = [
@@ -218,6 +218,48 @@ test('audit lets through what it would refuse, and counts it', async () => {
     assert.equal((await mesh.ask('x/a', 'x/b')).status, 200);
     assert.equal((await count()) - before, 1);
   } finally {
+    await mesh.stop();
+  }
+});
+
+test('until policies have been read, a daemon is not ready and lets nothing through', async () => {
+  let mesh: TestMesh | undefined;
+  const starting = TestMesh.start({ 'node-1': '127.77.1.1' }, true, {
+    routerKeys: ['policy: enforce'],
+    before: async (made) => {
+      mesh = made;
+      made.kubernetes.denied.add('list networkpolicies');
+    },
+  });
+  const pending = await until(
+    async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return mesh?.daemons.get('node-1')?.readiness.pending() ?? [];
+    },
+    (blockers) => blockers.length === 1 && /403/.test(blockers[0] ?? ''),
+  );
+  assert.match(pending[0] ?? '', /^policies: /);
+  assert.ok(mesh);
+  try {
+    const ask = (target: string) => {
+      const port = mesh?.daemon('node-1').port('outgoing') ?? 0;
+      const to = { host: '127.77.1.1', port, localAddress: '127.77.1.10' };
+      return askRaw(to, `GET ${target} HTTP/1.1\r\nHost: x`);
+    };
+    await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.77.1.10', node: 'node-1' });
+    const world = await mesh.pod({ namespace: 'shop', name: 'world', ip: '127.77.1.11', node: 'node-1' });
+    const target = `http://${world.ip}:${world.port}/`;
+    const early = await until(
+      () => ask(target),
+      ({ fields }) => fields['l5d-err'] !== 'not_local_pod' && fields['l5d-err'] !== 'egress_refused',
+    );
+    assert.deepEqual([early.status, early.fields['l5d-err']], [503, 'not_synced']);
+    mesh.kubernetes.denied.clear();
+    await starting;
+    assert.equal((await ask(target)).status, 200);
+  } finally {
+    mesh.kubernetes.denied.clear();
+    await starting;
     await mesh.stop();
   }
 });

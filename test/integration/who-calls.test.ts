@@ -111,3 +111,19 @@ test('without TLS nothing that is said is believed: the source is where the conn
     await mesh.stop();
   }
 });
+
+test('an application is told who calls where policies are off, too', async () => {
+  const mesh = await PolicyMesh.start('127.78', { routerKeys: [], incomingRouterKeys: ['clientHeader: true'] });
+  try {
+    const told = await until(
+      async () => {
+        assert.equal((await mesh.ask('x/a', 'y/a')).status, 200);
+        return String(mesh.asked.at(-1)?.headers['mesh-client']);
+      },
+      (field) => field !== 'undefined',
+    );
+    assert.equal(told, 'namespace=x;serviceaccount=a-account;pod=a');
+  } finally {
+    await mesh.stop();
+  }
+});
