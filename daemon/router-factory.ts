@@ -135,6 +135,7 @@ export class RouterFactory {
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
+      provesPeers: router.tls !== 'off',
       state,
       nodeName,
       sources: this.#sources(),

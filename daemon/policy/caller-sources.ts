@@ -10,7 +10,7 @@ export interface CallerSource {
   readonly pod: PolicyPod | undefined;
   /** Its own node's daemon has proved itself, and has judged what the pod may send. */
   readonly vouched: boolean;
-  /** A daemon that proved itself names a pod that this one has not seen (yet). */
+  /** A daemon names a pod that this one has not seen (yet), or has not proved itself (yet). */
   readonly unseen: boolean;
   /** What a peer is told of it: `mesh-source`. */
   readonly peerLine: string;
@@ -30,6 +30,7 @@ export class CallerSources {
   readonly #view: PolicyView;
   readonly #tellsClient: boolean;
   readonly #byAddress = new Map<string, CallerSource>();
+  readonly #unproven = new Map<string, CallerSource>();
   /** By node, then by what its daemon said. */
   readonly #asserted = new Map<string, Map<string, Asserted>>();
 
@@ -67,6 +68,16 @@ export class CallerSources {
     if (ofNode.size >= MAX_SOURCES) ofNode.clear();
     ofNode.set(said, judged);
     return judged.source;
+  }
+
+  /** A caller at `address` says whose request it is, as a daemon does, and has proved nothing: a moment later it may have. */
+  unproven(address: string): CallerSource {
+    const known = this.#unproven.get(address);
+    if (known !== undefined) return known;
+    const source = this.#make(address, undefined, { vouched: false, unseen: true });
+    if (this.#unproven.size >= MAX_SOURCES) this.#unproven.clear();
+    this.#unproven.set(address, source);
+    return source;
   }
 
   #judge(node: string, said: string, address: string): Asserted {

@@ -51,7 +51,7 @@ interface Judged {
   readonly requests: RequestJudge | undefined;
 }
 
-/** One gate a pod and a caller of it: a node of 100 pods stays within 10 MB whoever calls. */
+/** Of one endpoint; some hundred bytes each. */
 const MAX_SOURCES = 1_024;
 
 /**

@@ -26,6 +26,8 @@ export interface IncomingRouterOptions {
   readonly access: ClientAccess | undefined;
   /** Whether a caller is a daemon, this one itself included: by its certificate, or where there is no TLS by its address. */
   readonly isPeer: (caller: Caller) => boolean;
+  /** Whether peers prove by TLS who they are, or will once they can. */
+  readonly provesPeers: boolean;
   readonly state: ClusterState;
   readonly nodeName: string;
   /** Undefined where nobody asks who calls. */
@@ -116,9 +118,13 @@ export class IncomingRouter {
 
   /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */
   #source({ caller, request }: Exchange): CallerSource | undefined {
-    const { sources } = this.#options;
-    if (sources === undefined || caller.node === undefined) return sources?.at(caller.address);
-    return sources.saidBy(caller.node, request.fields.value('mesh-source'), caller.address);
+    const { sources, provesPeers, state } = this.#options;
+    if (sources === undefined) return undefined;
+    const said = request.fields.value('mesh-source');
+    if (caller.node !== undefined) return sources.saidBy(caller.node, said, caller.address);
+    // A daemon that has just started speaks plaintext, under `permissive`, until it has its certificate.
+    const early = said !== undefined && provesPeers && state.policies.pod(caller.address) === undefined;
+    return early ? sources.unproven(caller.address) : sources.at(caller.address);
   }
 
   /**

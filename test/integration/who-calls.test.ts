@@ -112,6 +112,26 @@ test('without TLS nothing that is said is believed: the source is where the conn
   }
 });
 
+test('under permissive, a daemon that has not proved itself yet may ask again; a pod that speaks like one may not', async () => {
+  const mesh = await PolicyMesh.start('127.79', { tls: 'permissive' });
+  try {
+    const ask = (from: string, said: string) =>
+      mesh.askAs(from, 'node-2', `GET / HTTP/1.1\r\nHost: a.y:8080${said}`, 'incoming');
+    const said = `\r\nmesh-source: ${mesh.ips['x/a']} x/a`;
+    await mesh.applyPolicy({ namespace: 'y', name: 'from-red', spec: FROM_RED });
+    await until(
+      () => ask('127.79.1.1', ''),
+      ({ status }) => status === 403,
+    );
+    const { status, fields } = await ask('127.79.1.1', said);
+    assert.deepEqual([status, fields['mesh-error'], fields['mesh-retryable']], [503, 'not_synced', 'true']);
+    assert.equal((await ask(mesh.ips['z/a'], said)).status, 403);
+    assert.equal((await ask(mesh.ips['x/b'], said)).status, 200);
+  } finally {
+    await mesh.stop();
+  }
+});
+
 test('an application is told who calls where policies are off, too', async () => {
   const mesh = await PolicyMesh.start('127.78', { routerKeys: [], incomingRouterKeys: ['clientHeader: true'] });
   try {
