@@ -7,6 +7,7 @@ import type { DaemonConfig, DaemonEnvironment } from './config.ts';
 import { DataPath, type ListenerAddress } from './data-path.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
 import { ClusterWatch } from './discovery/cluster-watch.ts';
+import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
@@ -94,6 +95,7 @@ class Daemon implements RunningDaemon {
       this.#watch = new ClusterWatch({
         ...options,
         nodeName: environment.nodeName,
+        policyNeeds: policyNeeds(config),
         metrics: this.#registry,
         readiness: this.readiness,
         tell: (change) => {
@@ -182,6 +184,14 @@ class Daemon implements RunningDaemon {
     identity.onChange(() => this.#workers.tellIdentity(identity.current));
     return identity;
   }
+}
+
+function policyNeeds({ routers }: DaemonConfig): PolicyNeeds {
+  return {
+    policies: routers.some(({ policy }) => policy !== 'off'),
+    enforced: routers.some(({ policy }) => policy === 'enforce'),
+    pods: routers.some(({ clientHeader }) => clientHeader),
+  };
 }
 
 /** One for each server with a limit that several threads share. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
 import type { EgressConfig } from './policy/egress-guard.ts';
+import type { PolicyMode } from './policy/request-judge.ts';
 import {
   type ClientConfig,
   clientConfigs,
@@ -67,6 +68,7 @@ const server = z.strictObject({
 });
 
 const TLS_MODES = ['off', 'permissive', 'required'] as const;
+const POLICY_MODES = ['off', 'audit', 'enforce'] as const;
 
 const router = z.strictObject({
   protocol: z.literal('http', { error: 'only "http" is spoken' }),
@@ -84,6 +86,8 @@ const router = z.strictObject({
   service: serviceSchema.prefault({}),
   client: clientSchema.prefault({}),
   tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).default('off'),
+  policy: z.enum(POLICY_MODES, { error: `give one of ${POLICY_MODES.join(', ')}` }).default('off'),
+  clientHeader: z.boolean().default(false),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -172,6 +176,10 @@ export interface RouterConfig {
   readonly tls: TlsMode;
   /** For a name to be resolved, and a connection to be had, ms. */
   readonly bindingTimeoutMs: number;
+  /** What becomes of requests that the cluster's policies forbid. */
+  readonly policy: PolicyMode | 'off';
+  /** Of an incoming router: applications are told who calls (`mesh-client`). */
+  readonly clientHeader: boolean;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -220,12 +228,12 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     ...duplicateLabels(config),
     ...duplicatePorts(config),
     ...tlsWithoutPeers(config),
+    ...policyWithoutCallers(config),
+    ...misplacedClientHeaders(config),
     ...unknownNodeAddress(config, environment),
   ]);
   const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
-  const namers = raw.namers ?? [{ kind: 'io.l5d.k8s' as const }];
-  const needsKubernetes =
-    namers.some((n) => n.kind === 'io.l5d.k8s') || raw.routers.some((r) => r.interpreter.transformers.length > 0);
+  const namers = namersOf(raw);
   return {
     admin: { ...raw.admin, ip: address(raw.admin.ip) },
     workers: raw.workers,
@@ -237,6 +245,8 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       client: clientConfigs(r.client),
       tls: r.tls,
       bindingTimeoutMs: r.bindingTimeoutMs,
+      policy: r.policy,
+      clientHeader: r.clientHeader,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
@@ -248,7 +258,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     })),
     // linkerd consults the namer that is declared last first.
     fsRootDirs: namers.flatMap((n) => (n.kind === 'io.l5d.fs' ? [n.rootDir] : [])).reverse(),
-    kubernetes: needsKubernetes ? raw.kubernetes : undefined,
+    kubernetes: needsKubernetes(raw) ? raw.kubernetes : undefined,
     egress: typeof raw.egress === 'string' ? { default: raw.egress, allow: [] } : raw.egress,
     logLevel: raw.logLevel,
   };
@@ -256,6 +266,17 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
 
 type RawConfig = z.output<typeof schema>;
 type RawRouter = RawConfig['routers'][number];
+
+function namersOf(config: RawConfig): NonNullable<RawConfig['namers']> {
+  return config.namers ?? [{ kind: 'io.l5d.k8s' as const }];
+}
+
+function needsKubernetes(config: RawConfig): boolean {
+  return (
+    namersOf(config).some((n) => n.kind === 'io.l5d.k8s') ||
+    config.routers.some((r) => r.interpreter.transformers.length > 0)
+  );
+}
 
 function roleOf(r: RawRouter): 'outgoing' | 'incoming' {
   const local = r.interpreter.transformers.some((t) => t.kind === 'io.l5d.k8s.localnode');
@@ -313,6 +334,34 @@ function tlsWithoutPeers(config: RawConfig): ConfigProblem[] {
     'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
   return config.routers.flatMap((r, i) =>
     r.tls === 'off' || r.interpreter.transformers.length > 0 ? [] : [{ where: `routers[${i}].tls`, what }],
+  );
+}
+
+/** Policies speak of pods: whoever cannot tell them by their addresses can enforce nothing. */
+function policyWithoutCallers(config: RawConfig): ConfigProblem[] {
+  const masked = config.routers.flatMap((r, i) =>
+    r.servers.flatMap(({ allowedClients }, j) =>
+      roleOf(r) === 'outgoing' && allowedClients?.includes('localPods') === false
+        ? [`routers[${i}].servers[${j}].allowedClients`]
+        : [],
+    ),
+  );
+  return config.routers.flatMap((r, i) => {
+    const where = `routers[${i}].policy`;
+    if (r.policy !== 'off' && !needsKubernetes(config)) {
+      return [{ where, what: "policies are the cluster's, and this config reads no cluster: give off" }];
+    }
+    if (r.policy !== 'enforce' || masked.length === 0) return [];
+    const what = `enforce tells pods by their own addresses, and ${masked.join(', ')} does without: a hostPort, for one, hides them behind the node's (overlay host-port). List localPods there, or give audit or off`;
+    return [{ where, what }];
+  });
+}
+
+function misplacedClientHeaders(config: RawConfig): ConfigProblem[] {
+  return config.routers.flatMap((r, i) =>
+    r.clientHeader && (roleOf(r) === 'outgoing' || !needsKubernetes(config))
+      ? [{ where: `routers[${i}].clientHeader`, what: 'goes with the incoming router of a cluster only' }]
+      : [],
   );
 }
 

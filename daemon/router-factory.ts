@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import type { Log } from '../lib/log.ts';
 import type { Http1Pool } from './client/http1-pool.ts';
 import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
 import type { ClusterState } from './discovery/cluster-state.ts';
@@ -12,14 +13,16 @@ import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.t
 import { Resolver } from './naming/resolver.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
 import type { PeerTransport } from './peer-transport.ts';
+import { CallerSources } from './policy/caller-sources.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
 import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
+import { type Duty, EndpointGate } from './policy/endpoint-gate.ts';
 import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
-import { HopFactory } from './router/hop-factory.ts';
+import { HopFactory, type HopFactoryOptions } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { LocalPods } from './router/local-pods.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
@@ -39,6 +42,7 @@ export interface RouterFactoryOptions {
   /** Of this host. */
   readonly ownAddresses: OwnAddresses;
   readonly metrics: DaemonMetrics;
+  readonly log: Log;
   /** Monotonic, ms. */
   readonly now: () => number;
   /** ms since 1970. */
@@ -95,6 +99,7 @@ export class RouterFactory {
         podsKnown: () => !this.#readsCluster || state.podsKnown,
         now,
       }),
+      sources: this.#sources(),
       resolver: this.#resolver(),
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
@@ -136,8 +141,10 @@ export class RouterFactory {
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
       isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
+      provesPeers: router.tls !== 'off',
       state,
       nodeName,
+      sources: this.#sources(),
       resolver: this.#resolver(),
       makeDestination: (binding) =>
         new Destination({
@@ -179,9 +186,45 @@ export class RouterFactory {
       peerPool: this.#options.peers.pool(router.tls),
       metrics: this.#options.metrics,
       answerFilter: { dropL5d: server.clearContext },
+      gate: this.#gate(router),
       random: this.#options.random,
       localPods: this.#localPods,
     });
+  }
+
+  /** What is known of callers; undefined where nobody asks. */
+  #sources(): CallerSources | undefined {
+    const { config, state } = this.#options;
+    const tellsClient = config.routers.some(({ clientHeader }) => clientHeader);
+    if (!tellsClient && config.routers.every(({ policy }) => policy === 'off')) return undefined;
+    return new CallerSources(state.policies, tellsClient);
+  }
+
+  /**
+   * Who judges what: egress the daemon of the source, ingress the daemon of the destination, and where there is none, the
+   * source's as well. An incoming router judges egress too, for whoever comes past a daemon of his own.
+   */
+  #gate(router: RouterConfig): HopFactoryOptions['gate'] {
+    const { config, environment, state, ownAddresses, metrics, log } = this.#options;
+    const own = router.policy;
+    const incoming = config.routers.find(({ role }) => role === 'incoming')?.policy ?? own;
+    const duties = {
+      gateway: dutiesOf(own, 'off'),
+      self: dutiesOf(own, router.role === 'incoming' ? own : incoming),
+      direct: dutiesOf(own, own),
+    };
+    const options = {
+      view: state.policies,
+      nodeName: environment.nodeName,
+      isOwnNode: (address: string) => ownAddresses.has(address),
+      isNode: (address: string) => state.nodes.has(address) || this.#isDaemon(address),
+      serves: (service: string, ip: string) => state.service(service)?.holds(ip) === true,
+      endpointsVersion: () => state.endpointsVersion,
+      router: router.label,
+      denied: metrics.policyDenied,
+      log,
+    };
+    return (endpoint, by) => (duties[by].length === 0 ? undefined : new EndpointGate(options, endpoint, duties[by]));
   }
 
   #resolver(): Resolver {
@@ -214,6 +257,14 @@ export class RouterFactory {
     return (address, port) =>
       (nodePortPurpose(port) !== undefined || own.has(port)) && (state.nodes.has(address) || this.#isDaemon(address));
   }
+}
+
+function dutiesOf(egress: RouterConfig['policy'], ingress: RouterConfig['policy']): Duty[] {
+  const modes = { egress, ingress };
+  return (['egress', 'ingress'] as const).flatMap((direction) => {
+    const mode = modes[direction];
+    return mode === 'off' ? [] : [{ direction, mode }];
+  });
 }
 
 const UNCHANGED: Transform = { version: 0, apply: (set) => set };

@@ -14,6 +14,7 @@ const CREATED: readonly (readonly [group: string, resource: string, namespaced: 
   ['', 'configmaps', true],
   ['', 'services', true],
   ['networking.k8s.io', 'networkpolicies', true],
+  ['apiextensions.k8s.io', 'customresourcedefinitions', false],
   ['apps', 'deployments', true],
   ['apps', 'daemonsets', true],
   ['rbac.authorization.k8s.io', 'clusterroles', false],

@@ -88,6 +88,8 @@ export class Http1ClientConnection implements UpstreamConnection {
       },
       onStale: () => {
         this.#stale = true;
+        const idle = this.#served > 0 && this.#sink === undefined && !this.#tunnel;
+        if (idle) this.#socket.destroy();
       },
       onread: { buffer: () => this.#buffer, callback: this.#onRead },
     });

@@ -31,7 +31,7 @@ export interface PeerTlsOptions {
 /**
  * Connects to other daemons by mutual TLS 1.3: nothing is sent before the other side has proved to be the daemon of the
  * node that is meant. A new identity serves new connections; those that stand, stay. Under `permissive`, a daemon that
- * answers in plaintext is spoken to in plaintext.
+ * answers in plaintext is spoken to in plaintext, and so is every one while there is no identity.
  */
 export class PeerTls implements Connector {
   readonly #options: PeerTlsOptions;
@@ -42,12 +42,16 @@ export class PeerTls implements Connector {
     { readonly ticket: Buffer; readonly certificate: X509Certificate | undefined }
   >();
   readonly #plaintextUntil = new Map<string, number>();
+  /** Connections in plaintext for want of an identity: by one it would be known whose requests they carry. */
+  readonly #anonymous = new Set<() => void>();
 
   constructor(options: PeerTlsOptions) {
     this.#options = options;
     options.identity.onChange(() => {
       this.#context = undefined;
       this.#sessions.clear();
+      for (const makeStale of this.#anonymous) makeStale();
+      this.#anonymous.clear();
     });
   }
 
@@ -56,12 +60,23 @@ export class PeerTls implements Connector {
     const context = this.#secureContext();
     if (mode === 'permissive' && (context === undefined || this.#speaksPlaintext(address))) {
       metrics.connected('client', 'plaintext');
-      if (events.onStale !== undefined) setTimeout(events.onStale, PLAINTEXT_MS).unref();
-      return PLAINTEXT.connect(address, events);
+      return this.#connectInPlaintext(address, events, context === undefined);
     }
     if (context !== undefined) return this.#connectSecurely(address, context, events);
     metrics.refused('client', 'no_identity');
     return failed(new ProxyError('peer_not_trusted', 'this daemon has no certificate of its own yet'));
+  }
+
+  #connectInPlaintext(address: ServerAddress, events: ConnectionEvents, anonymous: boolean): Socket {
+    const socket = PLAINTEXT.connect(address, events);
+    const { onStale } = events;
+    if (onStale === undefined) return socket;
+    setTimeout(onStale, PLAINTEXT_MS).unref();
+    if (anonymous) {
+      this.#anonymous.add(onStale);
+      socket.once('close', () => this.#anonymous.delete(onStale));
+    }
+    return socket;
   }
 
   explain(address: ServerAddress, cause: Error | undefined): ProxyError {

@@ -3,8 +3,10 @@ import type { Node } from '../../lib/kubernetes/node.ts';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
+import { type PolicyChange, type PolicyKind, PolicyView } from '../policy/policy-view.ts';
 import type { Place } from './locality.ts';
 import { NodeAddresses } from './node-addresses.ts';
+import { PodsByAddress } from './pods-by-address.ts';
 import { ServiceEntry } from './service-entry.ts';
 
 /** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
@@ -27,8 +29,9 @@ export type ClusterChange =
   | { readonly kind: 'endpoints'; readonly changes: readonly EndpointsChange[] }
   | { readonly kind: 'pods'; readonly changes: readonly ObjectChange<Pod>[] }
   | { readonly kind: 'nodes'; readonly changes: readonly ObjectChange<Node>[] }
+  | PolicyChange
   /** All of one kind has been read once, and told before this. */
-  | { readonly kind: 'read'; readonly what: ClusterKind }
+  | { readonly kind: 'read'; readonly what: ClusterKind | PolicyKind }
   | { readonly kind: 'doubted'; readonly doubted: boolean };
 
 /**
@@ -37,6 +40,7 @@ export type ClusterChange =
  */
 export class ClusterState {
   readonly nodes = new NodeAddresses();
+  readonly policies = new PolicyView((ip) => this.localPod(ip));
   readonly #nodeName: string;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
@@ -44,11 +48,11 @@ export class ClusterState {
   readonly #published = new Map<string, PublishedGroups>();
   /** What publishes each address: nothing of its own an address, of which a cluster has a hundred thousand. */
   readonly #publishers = new Map<string, PublishedGroups>();
-  readonly #localPods = new Map<string, Pod>();
+  readonly #localPods = new PodsByAddress<Pod>();
   readonly #podWaiters = new Set<() => void>();
   #servicesVersion = 0;
   #readinessDoubted = false;
-  readonly #unread = new Set<ClusterKind>(CLUSTER_KINDS);
+  readonly #unread = new Set<string>(CLUSTER_KINDS);
   #lastVersion = 0;
   readonly #nextVersion = (): number => {
     this.#lastVersion += 1;
@@ -92,6 +96,11 @@ export class ClusterState {
     if (doubted === this.#readinessDoubted) return;
     this.#readinessDoubted = doubted;
     this.#touchAll();
+  }
+
+  /** Changes whenever endpoints do. */
+  get endpointsVersion(): number {
+    return this.#lastVersion;
   }
 
   /** By `namespace/name`. */
@@ -138,8 +147,11 @@ export class ClusterState {
     else if (change.kind === 'endpoints') this.applyEndpoints(change.changes);
     else if (change.kind === 'pods') this.applyLocalPods(change.changes);
     else if (change.kind === 'nodes') this.applyNodes(change.changes);
-    else if (change.kind === 'read') this.#unread.delete(change.what);
-    else this.readinessDoubted = change.doubted;
+    else if (change.kind === 'doubted') this.readinessDoubted = change.doubted;
+    else if (change.kind === 'read') {
+      this.#unread.delete(change.what);
+      this.policies.read(change.what);
+    } else this.policies.apply(change);
   }
 
   applyServices(changes: readonly ObjectChange<Service>[]): void {
@@ -173,13 +185,7 @@ export class ClusterState {
   }
 
   applyLocalPods(changes: readonly ObjectChange<Pod>[]): void {
-    for (const { object, previous } of changes) {
-      for (const ip of previous?.ips ?? [])
-        if (this.#localPods.get(ip)?.uid === previous?.uid) this.#localPods.delete(ip);
-      if (object === undefined || object.hostNetwork || object.phase === 'Succeeded' || object.phase === 'Failed')
-        continue;
-      for (const ip of object.ips) this.#localPods.set(ip, object);
-    }
+    this.#localPods.apply(changes.map(({ key, object, previous }) => ({ key, object: addressed(object), previous })));
     for (const wake of [...this.#podWaiters]) wake();
   }
 
@@ -224,4 +230,9 @@ function nodeOf(groups: PublishedGroups['groups'], ip: string): string | undefin
     if (found !== undefined) return found.nodeName;
   }
   return undefined;
+}
+
+/** A pod as long as its addresses tell it. */
+function addressed(pod: Pod | undefined): Pod | undefined {
+  return pod?.hostNetwork === true || pod?.phase === 'Succeeded' || pod?.phase === 'Failed' ? undefined : pod;
 }

@@ -10,6 +10,7 @@ import type { Log } from '../../lib/log.ts';
 import type { MetricsRegistry } from '../../lib/metrics.ts';
 import type { Readiness } from '../../lib/readiness.ts';
 import { CLUSTER_KINDS, type ClusterChange, type ClusterKind } from './cluster-state.ts';
+import { type PolicyNeeds, PolicyWatch } from './policy-watch.ts';
 
 const BACKOFF = { minMs: 800, maxMs: 10_000 };
 /** How often the endpoints' watch is looked at. */
@@ -22,6 +23,7 @@ export interface ClusterWatchOptions {
   /** Makes the API client. Rejects with advice where nothing says which API server to use. */
   readonly loadApi: () => Promise<KubernetesApi>;
   readonly nodeName: string;
+  readonly policyNeeds: PolicyNeeds;
   /** Takes all that is read, in its order. */
   readonly tell: (change: ClusterChange) => void;
   readonly readiness: Readiness;
@@ -84,6 +86,9 @@ export class ClusterWatch {
       this.#watch(api, 'nodes', { path: '/api/v1/nodes' }, trimNode, (changes) => tell({ kind: 'nodes', changes }));
       const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
       this.#watch(api, 'pods', ownNode, trimPod, (changes) => tell({ kind: 'pods', changes }));
+      const policies = new PolicyWatch(this.#options, this.#options.policyNeeds);
+      this.#stops.push(() => policies.stop());
+      void policies.start(api);
     }
     const { path, trim } = await discoverEndpointsResource(this.#api);
     if (this.#stopped) return;

@@ -67,6 +67,14 @@ export class ServiceEntry {
     return false;
   }
 
+  /** Whether an address is one of this Service's, ready or not. */
+  holds(ip: string): boolean {
+    for (const groups of this.#groups.values()) {
+      if (groups.some(({ addresses }) => addresses.some((address) => address.ip === ip))) return true;
+    }
+    return false;
+  }
+
   /** Gives it a new version, so that its endpoints are asked for again. */
   touch(): void {
     this.version = this.#nextVersion();

@@ -18,7 +18,7 @@ export const FieldClass = {
   via: 8,
   proxyAuthorization: 9,
   keepAlive: 10,
-  /** `mesh-*`: between daemons only. */
+  /** `mesh-*`: between daemons only, and `mesh-client` to applications. */
   mesh: 11,
   /** `l5d-*`: linkerd's context, believed only as far as the config says. */
   l5d: 12,
@@ -81,6 +81,8 @@ export function classifyField(name: string): FieldClass {
 
 function classifyPrefix(lower: string): FieldClass {
   if (lower.startsWith('mesh-')) return FieldClass.mesh;
+  // CGI and its heirs read `_` and `-` alike (RFC 3875 §4.1.18): nobody is to say who calls by another spelling.
+  if (lower === 'mesh_client') return FieldClass.mesh;
   if (lower.startsWith('l5d-')) return FieldClass.l5d;
   return FieldClass.endToEnd;
 }

@@ -80,6 +80,12 @@ export const PROXY_ERRORS = {
     advice:
       'The mesh does not open this address for pods. Reach it without the proxy (no_proxy), if it is meant to be reached.',
   },
+  policy_denied: {
+    status: 403,
+    retryable: false,
+    advice:
+      "The cluster's policies do not let this pod reach that one. Whoever runs the cluster finds the policy's name in the log of the daemon that refused it.",
+  },
   unknown_name: {
     status: 502,
     retryable: false,

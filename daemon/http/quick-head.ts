@@ -332,8 +332,9 @@ function isNotable(bytes: Buffer, from: number, nameEnd: number): boolean {
   const first = (bytes[from] as number) | TO_LOWER;
   if (length < 32 && NOTABLE[(first & 31) * 32 + length] === 1) return true;
   if (length < 4) return false;
-  // mesh-, l5d-
-  return (first === 0x6d && bytes[from + 4] === 0x2d) || (first === 0x6c && bytes[from + 3] === 0x2d);
+  // mesh-, mesh_client, l5d-
+  if (first === 0x6d) return bytes[from + 4] === 0x2d || bytes[from + 4] === 0x5f;
+  return first === 0x6c && bytes[from + 3] === 0x2d;
 }
 
 function notableShapes(): Uint8Array {

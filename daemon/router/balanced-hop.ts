@@ -4,14 +4,17 @@ import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
+import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { Hop } from './hop.ts';
 
-/** A pod did not fail by having left, and a daemon that is starting, stopping or overloaded says nothing
+/** A pod did not fail by having left, nor by a policy, and a daemon that is starting, stopping or overloaded says nothing
  * of its pods; nor does a caller's short patience. */
 const NO_FAULT: ReadonlySet<ProxyErrorCode> = new Set([
   'endpoint_gone',
   'endpoint_out',
   'endpoint_busy',
+  'policy_denied',
   'draining',
   'not_synced',
   'overloaded',
@@ -30,6 +33,12 @@ export interface PodState {
   readonly reach: FailureAccrual | undefined;
 }
 
+/** What every hop is made of. */
+export interface HopWiring extends PodState {
+  readonly pool: Http1Pool;
+  readonly gate?: EndpointGate | undefined;
+}
+
 /** What all hops have in common: the balancer's view of the pod that they lead to. */
 export abstract class BalancedHop implements Hop {
   abstract readonly peer: boolean;
@@ -37,14 +46,20 @@ export abstract class BalancedHop implements Hop {
   abstract readonly answerFilter: FieldFilter;
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
+  readonly gate: EndpointGate | undefined;
   protected readonly endpoint: EndpointLoad;
   readonly #reach: FailureAccrual | undefined;
 
-  constructor(address: ServerAddress, pool: Http1Pool, { load, reach }: PodState) {
+  constructor(address: ServerAddress, { pool, load, reach, gate }: HopWiring) {
     this.address = address;
     this.pool = pool;
     this.endpoint = load;
     this.#reach = reach;
+    this.gate = gate;
+  }
+
+  callerLine(_source: CallerSource): string {
+    return '';
   }
 
   queue(now: number): number {

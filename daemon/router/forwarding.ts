@@ -17,6 +17,7 @@ import type { ResponseHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { retryAfterMs } from '../http/retry-after.ts';
 import type { Place } from '../policy/adaptive-limit.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
 import { bindingError, connectionTo, crowdedError } from './acquiring.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { type Acquiring, CallTime, type TimeoutWatcher } from './call-time.ts';
@@ -44,6 +45,8 @@ export interface ForwardedRequest {
   readonly headText: string;
   /** What the request says of the time that it has. */
   readonly deadline: AskedDeadline | undefined;
+  /** Who calls; undefined where nobody asks. */
+  readonly source: CallerSource | undefined;
 }
 
 /** What an exchange is forwarded with, beside the request itself. */
@@ -65,6 +68,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   readonly #exchange: Exchange;
   readonly #route: Route;
   readonly #headText: string;
+  readonly #source: CallerSource | undefined;
   readonly #rules: ForwardingRules;
   readonly #observer: ForwardingObserver;
   readonly #place: Place | undefined;
@@ -88,6 +92,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#exchange = exchange;
     this.#route = route;
     this.#headText = request.headText;
+    this.#source = request.source;
     this.#rules = context.rules;
     this.#observer = context.observer;
     this.#place = context.place;
@@ -153,7 +158,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   onAnswer(head: ResponseHead): void {
     if (head.status === 429 || head.status === 503) this.#heedRetryAfter(head);
     if (head.status >= 500 && this.#failed(head)) return;
-    if (head.status < 500) this.#hopAnswered(head.status);
+    if (head.status < 500 && !this.#deniedByPeer(head)) this.#hopAnswered(head.status);
     if (this.#place !== undefined) this.#leavePlace(this.#place, head.status);
     if (head.status >= 400 && this.#failedAsGrpc(head)) return;
     this.#body.forget();
@@ -242,6 +247,14 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#finish(0);
   }
 
+  /** Whether a peer's policies speak and no application: so quick an answer says nothing of its pod. */
+  #deniedByPeer(head: ResponseHead): boolean {
+    const hop = this.#hop as Hop;
+    if (head.status !== 403 || !hop.peer || meshErrorOf(head)?.code !== 'policy_denied') return false;
+    hop.lost('policy_denied', true, this.#rules.now());
+    return true;
+  }
+
   /** Notes a 5xx against the pod, or what the daemon says of itself; gives true where the caller does not get it. */
   #failed(head: ResponseHead): boolean {
     const hop = this.#hop as Hop;
@@ -307,6 +320,13 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       this.#attemptLater(retryDelayMs(Math.max(2, this.#attempts.count + 1), this.#rules.random), lastError);
       return;
     }
+    const source = this.#source;
+    // As with a packet, the pod that was picked decides: another one of the Service is not tried.
+    const refusal = source === undefined ? undefined : hop.gate?.refusal(source, this.#exchange.request);
+    if (refusal !== undefined) {
+      this.#fail(refusal);
+      return;
+    }
     this.#attempts.count += 1;
     this.#hop = hop;
     this.#attemptStartedAt = now;
@@ -328,7 +348,9 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     const { method, framing } = this.#exchange.request;
     const fieldLines = hop.fieldLines(this.#attempts.insisting);
     this.#connection = connection;
-    connection.send(method, this.#headText + fieldLines + this.#time.fieldLines(hop.peer, now), framing, this);
+    const source = this.#source;
+    const hopLines = source === undefined ? fieldLines : fieldLines + hop.callerLine(source);
+    connection.send(method, this.#headText + hopLines + this.#time.fieldLines(hop.peer, now), framing, this);
     if (connection.pending) this.#watchAttempt(now, 'connecting');
     else if (this.#time.limited) this.#watchAttempt(now, 'nothing');
   }

@@ -1,10 +1,10 @@
 import type { FailureAccrual } from '../balancer/failure-accrual.ts';
 import type { ServerAddress } from '../client/connector.ts';
-import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
-import { BalancedHop, type PodState } from './balanced-hop.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
+import { BalancedHop, type HopWiring } from './balanced-hop.ts';
 
 /** A peer has stripped what its application must not say; its own `l5d-err` goes on to the caller. */
 const KEEP_L5D: FieldFilter = { dropL5d: false };
@@ -42,12 +42,16 @@ export class GatewayHop extends BalancedHop {
     gateway: GatewayState,
     endpoint: Endpoint,
     of: { readonly namespace: string; readonly service: string },
-    wiring: PodState & { readonly pool: Http1Pool },
+    wiring: HopWiring,
   ) {
-    super(gateway.address, wiring.pool, wiring);
+    super(gateway.address, wiring);
     this.#gateway = gateway.accrual;
     this.#lines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
     this.#forcingLines = this.#lines + FORCE;
+  }
+
+  override callerLine(source: CallerSource): string {
+    return source.peerLine;
   }
 
   override get out(): boolean {

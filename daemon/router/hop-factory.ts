@@ -4,6 +4,7 @@ import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
+import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { PodState } from './balanced-hop.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
@@ -22,6 +23,8 @@ export interface HopFactoryOptions {
   readonly localPods: LocalPods;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
+  /** What judges requests to an endpoint that is reached in that way; undefined where policies are not looked at. */
+  readonly gate: (endpoint: Endpoint, by: Path['kind']) => EndpointGate | undefined;
   readonly random: () => number;
 }
 
@@ -45,33 +48,40 @@ export class HopFactory {
 
   /** `viaDaemons`: whether the router means to reach pods through daemons, so that one without is worth counting. */
   make({ endpoint, path }: RoutedEndpoint, of: ServiceOfHop, policy: HopPolicy, viaDaemons: boolean): Hop {
-    const { peerPool, metrics } = this.#options;
+    const { peerPool, metrics, gate } = this.#options;
     if (path.kind === 'gateway') {
       const gateway = this.#gateway(path);
       const address = this.#limited(gateway.address, of, policy);
-      return new GatewayHop({ ...gateway, address }, endpoint, of, { pool: peerPool, ...this.#podState(policy) });
+      const wiring = { pool: peerPool, ...this.#podState(policy), gate: gate(endpoint, 'gateway') };
+      return new GatewayHop({ ...gateway, address }, endpoint, of, wiring);
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
     const counter = viaDaemons ? metrics.direct.with(of.namespace, of.service) : undefined;
-    return new DirectHop(this.#wiring(endpoint, of, policy), false, counter);
+    return new DirectHop(this.#wiring(endpoint, 'direct', of, policy), false, counter);
   }
 
   /** To an address outside the cluster, or to the parent proxy. */
   toOutside(endpoint: Endpoint, host: string, policy: HopPolicy, parentProxy: boolean): Hop {
     const of = { namespace: '', service: host };
-    return new DirectHop(this.#wiring(endpoint, of, policy), parentProxy, undefined);
+    return new DirectHop(this.#wiring(endpoint, 'direct', of, policy), parentProxy, undefined);
   }
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): LocalPodHop {
     const { metrics, localPods } = this.#options;
     const known = localPods.find(endpoint, of, policy.failureAccrual);
-    return new LocalPodHop(endpoint, of, { ...this.#wiring(endpoint, of, policy), known }, metrics);
+    return new LocalPodHop(endpoint, of, { ...this.#wiring(endpoint, 'self', of, policy), known }, metrics);
   }
 
-  #wiring(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): PodHopWiring {
-    const { podPool, answerFilter } = this.#options;
-    return { address: this.#limited(endpoint, of, policy), pool: podPool, answerFilter, ...this.#podState(policy) };
+  #wiring(endpoint: Endpoint, by: Path['kind'], of: ServiceOfHop, policy: HopPolicy): PodHopWiring {
+    const { podPool, answerFilter, gate } = this.#options;
+    return {
+      address: this.#limited(endpoint, of, policy),
+      pool: podPool,
+      gate: gate(endpoint, by),
+      answerFilter,
+      ...this.#podState(policy),
+    };
   }
 
   /** linkerd's clients have connections of their own, one set a router, Service and server. */

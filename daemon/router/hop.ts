@@ -4,6 +4,8 @@ import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyError, ProxyErrorCode } from '../http/proxy-error.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
+import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
 /** Where one attempt goes: a server to connect to, and what the request must carry there. `now`: ms of the router's clock. */
@@ -16,6 +18,10 @@ export interface Hop extends Balanced {
   readonly proxy: boolean;
   /** Which context fields of the answer go on to the caller. */
   readonly answerFilter: FieldFilter;
+  /** Judges who may send here; undefined where policies are not looked at. */
+  readonly gate: EndpointGate | undefined;
+  /** The field lines that tell this hop who calls. */
+  callerLine(source: CallerSource): string;
   /** Its pod appeared while others served: its share is to grow for so many ms. */
   warmUp(now: number, windowMs: number): void;
   /** It is one of these pods; undefined: it is none of them any more. */

@@ -7,6 +7,7 @@ import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import type { Binding, Endpoint } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
+import type { CallerSource, CallerSources } from '../policy/caller-sources.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { askedDeadline, type DeadlineReading } from './deadline.ts';
@@ -29,8 +30,12 @@ export interface IncomingRouterOptions {
   readonly access: ClientAccess | undefined;
   /** Whether a caller is a daemon, this one itself included: by its certificate, or where there is no TLS by its address. */
   readonly isPeer: (caller: Caller) => boolean;
+  /** Whether peers prove by TLS who they are, or will once they can. */
+  readonly provesPeers: boolean;
   readonly state: ClusterState;
   readonly nodeName: string;
+  /** Undefined where nobody asks who calls. */
+  readonly sources: CallerSources | undefined;
   readonly resolver: Resolver;
   readonly makeDestination: (binding: Binding) => Destination;
   /** The hop to a pod of this node for a Service. */
@@ -89,7 +94,19 @@ export class IncomingRouter {
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
-    new Forwarding(exchange, route, { headText, deadline }, { rules, observer: this.#observer }).start();
+    const source = this.#source(exchange);
+    new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer: this.#observer }).start();
+  }
+
+  /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */
+  #source({ caller, request }: Exchange): CallerSource | undefined {
+    const { sources, provesPeers, state } = this.#options;
+    if (sources === undefined) return undefined;
+    const said = request.fields.value('mesh-source');
+    if (caller.node !== undefined) return sources.saidBy(caller.node, said, caller.address);
+    // A daemon that has just started speaks plaintext, under `permissive`, until it has its certificate.
+    const early = said !== undefined && provesPeers && state.policies.pod(caller.address) === undefined;
+    return early ? sources.unproven(caller.address) : sources.at(caller.address);
   }
 
   /**

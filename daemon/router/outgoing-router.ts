@@ -8,6 +8,7 @@ import type { Binding } from '../naming/endpoint.ts';
 import { reflectLoopback } from '../naming/identifier.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import { AdaptiveLimit, type Place } from '../policy/adaptive-limit.ts';
+import type { CallerSources } from '../policy/caller-sources.ts';
 import type { Callers, KnownCaller } from '../policy/callers.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { MAX_TIMER_MS } from './call-time.ts';
@@ -24,6 +25,8 @@ const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 export interface OutgoingRouterOptions {
   readonly callers: Callers;
+  /** Undefined where nobody asks who calls. */
+  readonly sources: CallerSources | undefined;
   readonly resolver: Resolver;
   readonly egress: EgressNames;
   readonly makeDestination: (binding: Binding | EgressBinding) => Destination;
@@ -95,15 +98,16 @@ export class OutgoingRouter {
 
   #forward(exchange: Exchange, target: Target, { authority, path }: RequestTarget): void {
     const { destination, observer, viaParent } = target;
-    const { pseudonym, requestFilter, rules } = this.#options;
+    const { pseudonym, requestFilter, rules, sources } = this.#options;
     // A proxy is asked in absolute form (RFC 9112 §3.2.2).
     const asked =
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
     const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
     const deadline = askedDeadline(exchange, this.#reading);
+    const source = sources?.at(exchange.caller.address);
     const place = target.limit === undefined ? undefined : takePlace(target.limit, exchange, target);
     observer.started();
-    new Forwarding(exchange, destination, { headText, deadline }, { rules, observer, place }).start();
+    new Forwarding(exchange, destination, { headText, deadline, source }, { rules, observer, place }).start();
   }
 
   #resolve(authority: string, namespace: string | undefined): Target | Promise<Target> {

@@ -1,12 +1,12 @@
 import type { Counter } from '../../lib/metrics.ts';
 import type { Siblings } from '../balancer/endpoint-load.ts';
 import type { ServerAddress } from '../client/connector.ts';
-import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
+import type { CallerSource } from '../policy/caller-sources.ts';
 import type { DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
-import { BalancedHop, isPodsFault, type PodState } from './balanced-hop.ts';
+import { BalancedHop, type HopWiring, isPodsFault } from './balanced-hop.ts';
 import type { LocalPod } from './local-pods.ts';
 
 interface ServiceOfHop {
@@ -15,9 +15,8 @@ interface ServiceOfHop {
 }
 
 /** What every hop to an application is made of, whichever it is. */
-export interface PodHopWiring extends PodState {
+export interface PodHopWiring extends HopWiring {
   readonly address: ServerAddress;
-  readonly pool: Http1Pool;
   /** For what the application answers. */
   readonly answerFilter: FieldFilter;
 }
@@ -40,12 +39,16 @@ export class LocalPodHop extends BalancedHop {
   readonly #known: LocalPod;
 
   constructor(endpoint: Endpoint, of: ServiceOfHop, wiring: LocalPodHopWiring, metrics: DaemonMetrics) {
-    super(wiring.address, wiring.pool, wiring);
+    super(wiring.address, wiring);
     this.answerFilter = wiring.answerFilter;
     this.#known = wiring.known;
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
+  }
+
+  override callerLine(source: CallerSource): string {
+    return source.clientLine;
   }
 
   /** Whether it is out for its failures, by what all senders have had of it; `out` is of the router's own choosing. */
@@ -149,7 +152,7 @@ export class DirectHop extends BalancedHop {
 
   /** `proxy`: the server is the parent proxy. `counter`: of requests that should have had a daemon to go through. */
   constructor(wiring: PodHopWiring, proxy: boolean, counter: Counter | undefined) {
-    super(wiring.address, wiring.pool, wiring);
+    super(wiring.address, wiring);
     this.proxy = proxy;
     this.answerFilter = wiring.answerFilter;
     this.#counter = counter;

@@ -50,6 +50,7 @@ export class DaemonMetrics {
   readonly panics: Family<Counter>;
   readonly direct: Family<Counter>;
   readonly adaptiveLimit: Family<Gauge>;
+  readonly policyDenied: Family<Counter>;
   readonly connections: Family<Gauge>;
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
@@ -97,6 +98,11 @@ export class DaemonMetrics {
       'adaptive_concurrency_limit',
       'Requests of this node that may wait for answers of a Service with adaptiveConcurrency, as of the last request.',
       ['dst_namespace', 'dst_service'],
+    );
+    this.policyDenied = registry.counter(
+      'policy_denied_total',
+      'Requests that policies forbid: refused under enforce, let through under audit.',
+      ['router', 'mode', 'direction'],
     );
     this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
     this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [

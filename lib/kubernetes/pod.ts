@@ -15,6 +15,20 @@ export interface Pod {
   readonly terminating: boolean;
   readonly ready: boolean;
   readonly labels: Readonly<Record<string, string>>;
+  readonly ports: readonly NamedPort[];
+}
+
+/** A TCP port that a container has given a name. */
+export interface NamedPort {
+  readonly name: string;
+  readonly port: number;
+}
+
+interface ApiContainer {
+  readonly restartPolicy?: string;
+  readonly ports?:
+    | readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[]
+    | null;
 }
 
 interface ApiPod extends KubernetesObject {
@@ -22,6 +36,8 @@ interface ApiPod extends KubernetesObject {
     readonly nodeName?: string;
     readonly hostNetwork?: boolean;
     readonly serviceAccountName?: string;
+    readonly containers?: readonly ApiContainer[] | null;
+    readonly initContainers?: readonly ApiContainer[] | null;
   };
   readonly status?: {
     readonly phase?: string;
@@ -47,5 +63,16 @@ export function trimPod(object: KubernetesObject): Pod {
     terminating: metadata.deletionTimestamp != null,
     ready: status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
     labels: metadata.labels ?? {},
+    ports: namedPorts(spec),
   };
+}
+
+/** Of the containers that run beside each other: init containers that always restart (sidecars) are among them. */
+function namedPorts(spec: ApiPod['spec']): NamedPort[] {
+  const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
+  return [...(spec?.containers ?? []), ...sidecars].flatMap(({ ports }) =>
+    (ports ?? []).flatMap(({ name, containerPort, protocol = 'TCP' }) =>
+      name === undefined || name === '' || protocol !== 'TCP' ? [] : [{ name, port: containerPort }],
+    ),
+  );
 }

@@ -35,7 +35,13 @@ const DEFAULT_TIMING: ReflectorTiming = {
 export interface ReflectorOptions<T> {
   readonly api: KubernetesApi;
   /** A collection, e.g. `/api/v1/pods`, and which of its objects. */
-  readonly resource: { readonly path: string; readonly fieldSelector?: string; readonly labelSelector?: string };
+  readonly resource: {
+    readonly path: string;
+    readonly fieldSelector?: string;
+    readonly labelSelector?: string;
+    /** In metrics and in the log, where the collection's plural would not tell it from another watch. */
+    readonly name?: string;
+  };
   /** What is kept of an object; undefined for objects that are of no interest. */
   readonly trim: (object: KubernetesObject) => T | undefined;
   readonly log: Log;
@@ -77,7 +83,7 @@ export class Reflector<T> {
     const { log, metrics, resource, timing, now } = options;
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...timing };
-    this.#resource = resource.path.slice(resource.path.lastIndexOf('/') + 1);
+    this.#resource = resource.name ?? resource.path.slice(resource.path.lastIndexOf('/') + 1);
     this.#log = log.child({ watch: this.#resource });
     this.#lastEventAt = now();
     this.#metrics = watchMetrics(metrics, this.#resource, this);

@@ -79,6 +79,7 @@ class NodemeshDaemon implements Caller {
     this.#preference = { place: { nodeName: name, zone }, trafficDistribution: undefined, localOnly: false };
     this.#hops = new HopFactory({
       label: 'outgoing',
+      gate: () => undefined,
       podPool: NO_POOL,
       peerPool: NO_POOL,
       metrics,

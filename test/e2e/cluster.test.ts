@@ -5,12 +5,14 @@ import { errorsSuite } from './errors-suite.ts';
 import { helloWorldSuite } from './hello-world-suite.ts';
 import { manifestsSuite } from './manifests-suite.ts';
 import { outageSuite } from './outage-suite.ts';
+import { POLICY_NAMESPACES } from './policy-pods.ts';
+import { policySuite } from './policy-suite.ts';
 import { scalingSuite } from './scaling-suite.ts';
 import { readSettings } from './settings.ts';
 import { webhookSuite } from './webhook-suite.ts';
 
 const SHOP = 'shop';
-const NAMESPACES = [SHOP, 'a', 'b'];
+const NAMESPACES = [SHOP, 'a', 'b', ...POLICY_NAMESPACES];
 
 const cluster = new Cluster(readSettings(process.env));
 
@@ -26,6 +28,7 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
 
   helloWorldSuite(cluster, SHOP);
   accessSuite(cluster, SHOP);
+  policySuite(cluster);
   errorsSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);

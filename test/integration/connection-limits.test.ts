@@ -287,7 +287,7 @@ test('a daemon has so many connections to another for a Service, over TLS too', 
   const nodes = { 'node-1': '127.95.1.1', 'node-2': '127.95.2.1' };
   const mesh = await TestMesh.start(nodes, true, {
     tls: 'required',
-    outgoingKey: 'client: {hostConnectionPool: {maxSize: 1}}',
+    outgoingRouterKeys: ['client: {hostConnectionPool: {maxSize: 1}}'],
   });
   try {
     const waiting: ServerResponse[] = [];

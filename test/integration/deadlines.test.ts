@@ -16,7 +16,7 @@ describe('deadlines across two daemons', () => {
   let handler: RequestListener = (_request, response) => response.end('ok');
 
   before(async () => {
-    mesh = await TestMesh.start(NODES, true, { outgoingKey: 'bindingTimeoutMs: 100' });
+    mesh = await TestMesh.start(NODES, true, { outgoingRouterKeys: ['bindingTimeoutMs: 100'] });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.68.1.10', node: 'node-1' });
     far = await mesh.pod({ namespace: 'shop', name: 'world', ip: '127.68.2.11', node: 'node-2' }, (request, response) =>
       handler(request, response),

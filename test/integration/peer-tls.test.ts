@@ -219,6 +219,17 @@ describe('TLS between daemons', () => {
     assert.match(await stranger.ask(both.address), /^peer_not_trusted: /);
   });
 
+  test('permissive proves itself from the first request on that it can, whatever connections stand', async () => {
+    const both = await serve(new TestIdentity(makeIdentity(ca, 'node-2')), 'permissive');
+    const identity = new TestIdentity();
+    const one = client(identity, 'permissive');
+    for (let i = 0; i < 2; i += 1) assert.equal(await one.ask(both.address), '200 anyone to node-2');
+    assert.equal(one.handshakes('plaintext'), 1);
+    identity.set(makeIdentity(ca, 'node-1'));
+    for (let i = 0; i < 2; i += 1) assert.equal(await one.ask(both.address), '200 node-1 to node-2');
+    assert.deepEqual([one.handshakes('plaintext'), one.handshakes('full')], [1, 1]);
+  });
+
   test('permissive speaks plaintext to a daemon that speaks nothing else, from the second try on', async () => {
     const plain = createServer((socket) => {
       socket.on('error', () => {});

@@ -22,9 +22,13 @@ export interface TestPod {
   readonly port: number;
 }
 
-interface DaemonOptions {
+interface DaemonKeys {
   readonly incomingKeys: string;
-  readonly outgoingKey: string;
+  /** One key a line. */
+  readonly routerKeys: readonly string[];
+  readonly outgoingRouterKeys: readonly string[];
+  readonly incomingRouterKeys: readonly string[];
+  readonly keys: readonly string[];
   readonly workers: number;
   readonly now: (() => number) | undefined;
 }
@@ -47,36 +51,33 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML), `outgoingKey` is a line of the outgoing routers; `tls` is of all daemons, or by node; `workers` and
-   * the monotonic clock `now` of all.
+   * incoming routers' servers (flow style YAML), `routerKeys` to all routers, `outgoingRouterKeys` and `incomingRouterKeys` to those, `keys` to
+   * the whole; `tls` is of all daemons, or by node; `workers` and the monotonic clock `now` of all. `before` fills the API before the first daemon starts.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
     endpointSlices: boolean,
     {
       tls = 'off',
-      incomingKeys = '',
-      outgoingKey = '',
-      workers = 1,
-      now,
-    }: {
+      before = async () => {},
+      meshPolicies = true,
+      ...daemonOptions
+    }: Partial<DaemonKeys> & {
       tls?: string | Readonly<Record<string, string>>;
-      incomingKeys?: string;
-      outgoingKey?: string;
-      workers?: number;
-      now?: () => number;
+      before?: (mesh: TestMesh) => Promise<void>;
+      meshPolicies?: boolean;
     } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
-    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
+    const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices, meshPolicies }), dir, tls);
     await writeFile(join(dir, 'kubeconfig'), mesh.kubernetes.kubeconfig());
     for (const namespace of ['nodemesh', 'shop', 'other']) {
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     }
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
-    for (const [nodeName, nodeIp] of Object.entries(nodes))
-      await mesh.#startDaemon(nodeName, nodeIp, { incomingKeys, outgoingKey, workers, now });
+    await before(mesh);
+    for (const [nodeName, nodeIp] of Object.entries(nodes)) await mesh.#startDaemon(nodeName, nodeIp, daemonOptions);
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -95,19 +96,27 @@ export class TestMesh {
   async #startDaemon(
     nodeName: string,
     nodeIp: string,
-    { incomingKeys, outgoingKey, ...options }: DaemonOptions,
+    {
+      incomingKeys = '',
+      routerKeys = [],
+      outgoingRouterKeys = [],
+      incomingRouterKeys = [],
+      keys = [],
+      workers = 1,
+      now,
+    }: Partial<DaemonKeys>,
   ): Promise<void> {
+    const lines = (keys: readonly string[]) => keys.map((key) => `  ${key}\n`).join('');
     const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
-routers:
+${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing
   tls: ${tls}
-  ${outgoingKey}
-  interpreter:
+${lines([...routerKeys, ...outgoingRouterKeys])}  interpreter:
     kind: default
     transformers:
     - {kind: io.l5d.k8s.daemonset, namespace: nodemesh, service: nodemesh-daemon, port: incoming}
@@ -115,14 +124,15 @@ routers:
 - protocol: http
   label: incoming
   tls: ${tls}
-  interpreter:
+${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
   servers: [{port: 0, ip: node, ${incomingKeys}}]
 `,
       {
         environment: { nodeName, nodeIp, podNamespace: 'nodemesh' },
-        ...options,
+        workers,
+        now,
         loadApi: async () => loadKubernetesApi({ env: { KUBECONFIG: kubeconfig }, log: createLog('test', 'silent') }),
       },
     );

@@ -77,6 +77,31 @@ describe('daemon config', () => {
     );
   });
 
+  test('policy is off unless the router says so; enforce needs callers that are told by their addresses', () => {
+    const label = /(label: \w+)\n/g;
+    const modes = (text: string) =>
+      parseDaemonConfig('daemon.yaml', text, ENVIRONMENT).routers.map(({ policy }) => policy);
+    const set = (mode: string) => SEED.replace(label, `$1\n  policy: ${mode}\n`);
+    assert.deepEqual(modes(SEED), ['off', 'off']);
+    assert.deepEqual(modes(set('enforce')), ['enforce', 'enforce']);
+    assert.match(problems(set('on'))[0] ?? '', /routers\[0\]\.policy: give one of off, audit, enforce/);
+    const masked =
+      'routers: [{protocol: http, label: outgoing, policy: MODE, servers: [{allowedClients: [0.0.0.0/0]}]}]';
+    assert.deepEqual(modes(masked.replace('MODE', 'audit')), ['audit']);
+    assert.match(
+      problems(masked.replace('MODE', 'enforce'))[0] ?? '',
+      /routers\[0\]\.policy: enforce .* routers\[0\]\.servers\[0\]\.allowedClients .* hostPort/,
+    );
+    assert.match(
+      problems('namers: [{kind: io.l5d.fs, rootDir: disco}]\nrouters: [{protocol: http, policy: audit}]')[0] ?? '',
+      /routers\[0\]\.policy: policies are the cluster's/,
+    );
+    assert.match(
+      problems('routers: [{protocol: http, clientHeader: true}]')[0] ?? '',
+      /routers\[0\]\.clientHeader: goes with the incoming router/,
+    );
+  });
+
   test('every problem is named in one reading, with its path and a fix', () => {
     const text = `admin: {port: 4140, ip: 0.0.0.0}
 routers:

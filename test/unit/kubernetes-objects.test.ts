@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ObjectCache, objectKey } from '../../lib/kubernetes/object-cache.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
+import { policyPodTrim } from '../../lib/kubernetes/policy-pod.ts';
 import { trimService } from '../../lib/kubernetes/service.ts';
 
 const metadata = { name: 'world', namespace: 'shop', uid: 'u1' };
@@ -43,7 +44,13 @@ test('service: an external name counts for its own type only', () => {
 });
 
 test('pod: scheduled, running, ready', () => {
-  const spec = { nodeName: 'node-1', serviceAccountName: 'default' };
+  const port = (containerPort: number, name?: string, protocol?: string) => ({ containerPort, name, protocol });
+  const containers = [
+    { ports: [port(8_080, 'http'), port(8_081), port(53, 'dns', 'UDP')] },
+    { ports: [port(9_090, 'metrics', 'TCP')] },
+  ];
+  const initContainers = [{ restartPolicy: 'Always', ports: [port(15_000, 'side')] }, { ports: [port(1, 'over')] }];
+  const spec = { nodeName: 'node-1', serviceAccountName: 'default', containers, initContainers };
   const conditions = [
     { type: 'Initialized', status: 'True' },
     { type: 'Ready', status: 'True' },
@@ -61,7 +68,38 @@ test('pod: scheduled, running, ready', () => {
     terminating: false,
     ready: true,
     labels: { app: 'w' },
+    ports: [
+      { name: 'http', port: 8_080 },
+      { name: 'metrics', port: 9_090 },
+      { name: 'side', port: 15_000 },
+    ],
   });
+});
+
+test('policy pods: equal labels and ports are kept once; hosts, pods without an address and ended ones are left out', () => {
+  const trim = policyPodTrim();
+  const make = (name: string, more: object = {}, status: object = {}) =>
+    trim({
+      metadata: { namespace: 'shop', name, labels: { app: 'w' } },
+      spec: { nodeName: 'node-1', containers: [{ ports: [{ name: 'http', containerPort: 80 }] }], ...more },
+      status: { phase: 'Running', podIP: '10.0.0.1', ...status },
+    } as never);
+  const [one, other] = [make('one'), make('other')];
+  assert.deepEqual(one, {
+    namespace: 'shop',
+    name: 'one',
+    uid: '',
+    ips: ['10.0.0.1'],
+    nodeName: 'node-1',
+    serviceAccount: undefined,
+    labels: { app: 'w' },
+    ports: [{ name: 'http', port: 80 }],
+  });
+  assert.equal(one?.labels, other?.labels);
+  assert.equal(one?.ports, other?.ports);
+  assert.equal(make('host', { hostNetwork: true }), undefined);
+  assert.equal(make('early', {}, { podIP: '' }), undefined);
+  assert.equal(make('done', {}, { phase: 'Succeeded' }), undefined);
 });
 
 test('pod: just created, then deleted', () => {

@@ -106,7 +106,13 @@ describe('the manifests', () => {
     ] as const) {
       find(kind, name);
     }
-    const clusterScoped = ['Namespace', 'ClusterRole', 'ClusterRoleBinding', 'MutatingWebhookConfiguration'];
+    const clusterScoped = [
+      'Namespace',
+      'ClusterRole',
+      'ClusterRoleBinding',
+      'CustomResourceDefinition',
+      'MutatingWebhookConfiguration',
+    ];
     for (const { kind, metadata } of installed) {
       assert.equal(
         metadata.namespace,
@@ -281,15 +287,20 @@ describe('the configs', () => {
     );
   });
 
-  it('of host-port differ from it in addresses and callers alone', () => {
+  it('of host-port differ from it in addresses and callers, and in what rests on callers, alone', () => {
     const base = daemonConfig(read('base/config/daemon.yaml'));
     const hostPort = daemonConfig(read('overlays/host-port/daemon.yaml'));
+    assert.deepEqual(
+      base.routers.map(({ policy }) => policy),
+      ['enforce', 'enforce'],
+    );
     const ofAddress = { ip: '0.0.0.0', reusePort: false };
     assert.deepEqual(hostPort, {
       ...base,
       admin: { ...base.admin, ip: '0.0.0.0' },
       routers: base.routers.map((router) => ({
         ...router,
+        policy: 'off',
         servers: router.servers.map((server) => ({
           ...server,
           ...ofAddress,

@@ -14,6 +14,8 @@ export interface MemoryKubernetesOptions {
   readonly port?: number;
   /** false: a server older than discovery.k8s.io/v1. Default true. */
   readonly endpointSlices?: boolean;
+  /** Whether the MeshPolicy definition has been applied. Default true. */
+  readonly meshPolicies?: boolean;
   /** How often watches get a bookmark, ms. Default a minute, as an API server's. */
   readonly bookmarkMs?: number;
 }
@@ -44,7 +46,7 @@ export class MemoryKubernetes {
   #address: { readonly ip: string; readonly port: number } = { ip: '', port: 0 };
 
   private constructor(options: MemoryKubernetesOptions) {
-    this.#types = resourceTypes(options.endpointSlices ?? true);
+    this.#types = resourceTypes(options);
     this.#requests = new ApiRequests(this.#store, this.#types);
     this.#http = new HttpApi(this.#store, this.#requests, options.bookmarkMs ?? DEFAULT_BOOKMARK_MS);
   }

@@ -83,13 +83,23 @@ const GROUPS = [
     ],
   },
   { group: 'scheduling.k8s.io', versions: ['v1'], types: [clusterWide('PriorityClass', 'priorityclasses')] },
+  {
+    group: 'apiextensions.k8s.io',
+    versions: ['v1'],
+    types: [clusterWide('CustomResourceDefinition', 'customresourcedefinitions', true)],
+  },
+  { group: 'nodemesh.dev', versions: ['v1alpha1'], types: [namespaced('MeshPolicy', 'meshpolicies')] },
   { group: 'networking.k8s.io', versions: ['v1'], types: [namespaced('NetworkPolicy', 'networkpolicies')] },
 ] as const;
 
-/** Every type of the API; without EndpointSlice for a server older than discovery.k8s.io/v1 (Kubernetes 1.21). */
-export function resourceTypes(endpointSlices: boolean): ResourceType[] {
-  return GROUPS.filter(({ group }) => endpointSlices || group !== 'discovery.k8s.io').flatMap(
-    ({ group, versions, types }) => types.map((type) => ({ group, versions, ...type })),
+/**
+ * Every type of the API; without EndpointSlice for a server older than discovery.k8s.io/v1 (Kubernetes 1.21), and without
+ * MeshPolicy for one that has not been given its definition.
+ */
+export function resourceTypes({ endpointSlices = true, meshPolicies = true }): ResourceType[] {
+  const absent = [endpointSlices ? [] : ['discovery.k8s.io'], meshPolicies ? [] : ['nodemesh.dev']].flat();
+  return GROUPS.filter(({ group }) => !absent.includes(group)).flatMap(({ group, versions, types }) =>
+    types.map((type) => ({ group, versions, ...type })),
   );
 }
 
