@@ -261,7 +261,8 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     const refusal = this.#host.admit(this.caller);
     this.#admitted = refusal === undefined;
     const { turns } = this.#host;
-    if (refusal !== undefined || turns === undefined || turns.atOnce(exchange.startedAt)) this.begin(refusal);
+    if (refusal !== undefined || turns === undefined || turns.atOnce(this.caller.address, exchange.startedAt))
+      this.begin(refusal);
     else turns.wait(this.caller.address, this);
     return read.bodyOffset;
   }

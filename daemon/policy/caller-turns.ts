@@ -3,6 +3,8 @@ import { ProxyError } from '../http/proxy-error.ts';
 /** So many requests begin at once in a slice, and afterwards in one turn of the event loop: some half a millisecond's work. */
 export const AT_ONCE = 8;
 export const SLICE_MS = 1;
+/** So long after two callers have asked for something there may be two again. */
+export const SHARED_MS = 10_000;
 /** Whoever waits longer waits for others of the same caller: it asks for more than the daemon can do. */
 export const MAX_WAIT_MS = 1_000;
 
@@ -18,8 +20,8 @@ export interface WaitingRequest {
  * Shares the event loop out among callers. The loop serves sockets in the order in which they become readable, so one caller
  * with hundreds of requests would have everyone wait until all of them have been worked off. While few requests come, each
  * begins at once, and nobody is looked at; when many do, they queue by caller, and in every turn of the loop each caller in
- * its turn begins one, until the turn has enough. Nothing waits while the loop has nothing else to do. Times are ms of one
- * monotonic clock.
+ * its turn begins one, until the turn has enough. Nothing waits while the loop has nothing else to do, or has one caller's requests
+ * alone: turns cost a few per cent of a request. Times are ms of one monotonic clock.
  */
 export class CallerTurns {
   readonly #now: () => number;
@@ -28,6 +30,8 @@ export class CallerTurns {
   readonly #queues = new Map<string, WaitingRequest[]>();
   #sliceAt = Number.NEGATIVE_INFINITY;
   #begun = 0;
+  #lastCaller = '';
+  #sharedUntil = Number.NEGATIVE_INFINITY;
 
   /** `schedule` calls back when the loop has looked for what else there is to do (setImmediate). */
   constructor(now: () => number, schedule: (turn: () => void) => void) {
@@ -35,9 +39,14 @@ export class CallerTurns {
     this.#schedule = schedule;
   }
 
-  /** Whether a request that arrives now begins at once; else `wait` is to follow. */
-  atOnce(now: number): boolean {
+  /** Whether a request of `caller` that arrives now begins at once; else `wait` is to follow. */
+  atOnce(caller: string, now: number): boolean {
+    if (caller !== this.#lastCaller) {
+      if (this.#lastCaller !== '') this.#sharedUntil = now + SHARED_MS;
+      this.#lastCaller = caller;
+    }
     if (this.#queues.size > 0) return false;
+    if (now >= this.#sharedUntil) return true;
     if (now - this.#sliceAt >= SLICE_MS) {
       this.#sliceAt = now;
       this.#begun = 0;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -250,6 +250,12 @@ test('a neighbour does not wait behind all that a noisy caller has sent', async 
       () => mesh.daemon.metrics(),
       (text) => metricValue(text, 'open_connections', { side: 'caller' }) === all.length,
     );
+    // Both have called before.
+    for (const socket of [quiet, noisy[0] as Socket]) {
+      socket.write('GET http://web/before HTTP/1.1\r\nHost: web\r\n\r\n');
+      await once(socket, 'data');
+    }
+    asked.length = 0;
     const answered = all.map((socket) => once(socket, 'data'));
     for (const socket of noisy) socket.write('GET http://web/noisy HTTP/1.1\r\nHost: web\r\n\r\n');
     // The body comes with the head, and waits with it.

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { ProxyError } from '../../daemon/http/proxy-error.ts';
 import { type ConnectionHost, Http1ServerConnection } from '../../daemon/listener/http1-server-connection.ts';
-import { AT_ONCE, CallerTurns, MAX_WAIT_MS, SLICE_MS } from '../../daemon/policy/caller-turns.ts';
+import { AT_ONCE, CallerTurns, MAX_WAIT_MS, SHARED_MS, SLICE_MS } from '../../daemon/policy/caller-turns.ts';
 import { DirectSocket } from '../support/codec-readers.ts';
 
 /** An event loop whose turns and time the test makes. */
@@ -19,6 +19,11 @@ class Loop {
   );
   next: (() => void) | undefined;
 
+  /** Two have called before. */
+  constructor() {
+    for (const caller of ['before', 'another']) this.turns.atOnce(caller, -SLICE_MS);
+  }
+
   /** Gives a function that has the request go away. */
   arrive(caller: string): () => void {
     let since: number | undefined = this.now;
@@ -28,7 +33,7 @@ class Loop {
       if (refusal === undefined) this.begun.push(caller);
       else this.refused.push(refusal);
     };
-    if (this.turns.atOnce(this.now)) begin(undefined);
+    if (this.turns.atOnce(caller, this.now)) begin(undefined);
     else {
       this.turns.wait(caller, {
         get waitingSince() {
@@ -58,6 +63,19 @@ describe('turns of callers', () => {
     }
     assert.equal(loop.begun.length, 3 * AT_ONCE);
     assert.equal(loop.next, undefined);
+  });
+
+  test('who is alone never waits, and shares from when there is another', () => {
+    const loop = new Loop();
+    loop.now = SHARED_MS;
+    loop.arrive('alone');
+    loop.now += SHARED_MS;
+    for (let i = 0; i < 1_000; i += 1) loop.arrive('alone');
+    assert.equal(loop.begun.length, 1_001);
+    loop.now += SLICE_MS;
+    loop.arrive('another');
+    for (let i = 0; i < 1_000; i += 1) loop.arrive('alone');
+    assert.equal(loop.begun.length, 1_001 + AT_ONCE);
   });
 
   test('a neighbour begins in the next turn, however many of another wait', () => {
