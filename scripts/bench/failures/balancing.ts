@@ -37,7 +37,7 @@ export async function failingPod(mesh: FailureMesh): Promise<Finding[]> {
   await set.behaveAll({ latencyMs: 5 });
   const bad = set.pods[4];
   if (bad === undefined) throw new Error('no pods');
-  const load = mesh.load('node-1', set.service, { perSecond: PER_SECOND, seconds: 18, ...GET });
+  const load = mesh.load('node-1', set.service, { perSecond: PER_SECOND, seconds: 26, ...GET });
   await sleep(1_000);
   await set.behave(bad, { failureRate: 1 });
   const badAt = Date.now();
