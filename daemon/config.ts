@@ -13,6 +13,14 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
+import {
+  type ClientTlsConfig,
+  clientTls,
+  misplacedTls,
+  type ServerTlsConfig,
+  serverTls,
+  serverTlsSchema,
+} from './tls-config.ts';
 import { MAX_WORKERS } from './workers/worker-count.ts';
 
 /** Ports that a router listens on where its config names none (DESIGN §3). */
@@ -63,6 +71,7 @@ const server = z.strictObject({
   clearContext: z.boolean().default(true),
   maxConcurrentRequests: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
+  tls: serverTlsSchema.optional(),
 });
 
 const TLS_MODES = ['off', 'permissive', 'required'] as const;
@@ -78,7 +87,7 @@ const router = z.strictObject({
     .prefault({}),
   service: serviceSchema.prefault({}),
   client: clientSchema.prefault({}),
-  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).default('off'),
+  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).optional(),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -150,6 +159,8 @@ export interface ServerConfig {
   readonly allowedClients: readonly string[] | undefined;
   /** Undefined: no limit. */
   readonly maxConcurrentRequests: number | undefined;
+  /** TLS by files, whoever connects. */
+  readonly tls: ServerTlsConfig | undefined;
 }
 
 /** Mutual TLS between daemons: never, where the other side speaks it, or always. */
@@ -165,6 +176,8 @@ export interface RouterConfig {
   readonly client: readonly ClientConfig[];
   /** Of an outgoing router: its connections to peers; of an incoming one: those that it accepts. */
   readonly tls: TlsMode;
+  /** TLS by files, to peers; `tls` is off then. */
+  readonly clientTls: ClientTlsConfig | undefined;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -209,10 +222,10 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     ...config.routers.flatMap((r, i) => [
       ...misplacedKeys(`routers[${i}].service`, r.service),
       ...misplacedKeys(`routers[${i}].client`, r.client),
+      ...misplacedTls(`routers[${i}]`, r),
     ]),
     ...duplicateLabels(config),
     ...duplicatePorts(config),
-    ...tlsWithoutPeers(config),
     ...unknownNodeAddress(config, environment),
   ]);
   const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
@@ -228,7 +241,8 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       transformers: r.interpreter.transformers,
       service: serviceConfigs(r.service),
       client: clientConfigs(r.client),
-      tls: r.tls,
+      tls: r.tls ?? 'off',
+      clientTls: clientTls(r.client.tls),
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
@@ -236,6 +250,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
         clearContext: s.clearContext,
         allowedClients: s.allowedClients,
         maxConcurrentRequests: s.maxConcurrentRequests,
+        tls: serverTls(s.tls),
       })),
     })),
     // linkerd consults the namer that is declared last first.
@@ -298,14 +313,6 @@ function duplicatePorts(config: RawConfig): ConfigProblem[] {
       },
     ];
   });
-}
-
-function tlsWithoutPeers(config: RawConfig): ConfigProblem[] {
-  const what =
-    'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
-  return config.routers.flatMap((r, i) =>
-    r.tls === 'off' || r.interpreter.transformers.length > 0 ? [] : [{ where: `routers[${i}].tls`, what }],
-  );
 }
 
 function overlap(a: string, b: string): boolean {

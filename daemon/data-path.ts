@@ -146,7 +146,7 @@ export class DataPath {
       turns: this.#turns,
       refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
       onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
-      tls: router.role === 'incoming' ? this.#peers.tls(router.tls) : undefined,
+      tls: this.#peers.server(router, server),
       now,
       log,
     });

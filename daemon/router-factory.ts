@@ -4,7 +4,7 @@ import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from
 import type { ClusterState } from './discovery/cluster-state.ts';
 import type { DiscoDirectory } from './discovery/disco-directory.ts';
 import { Gateways } from './discovery/gateways.ts';
-import type { ExchangeHandler } from './http/exchange.ts';
+import type { Caller, ExchangeHandler } from './http/exchange.ts';
 import { ProxyError } from './http/proxy-error.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
@@ -129,7 +129,7 @@ export class RouterFactory {
     const policyOf = routePolicies(router, workers);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
-      isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
+      isPeer: this.#peerRule(router, server),
       state,
       nodeName,
       resolver: this.#resolver(),
@@ -157,6 +157,13 @@ export class RouterFactory {
     }).handle;
   }
 
+  /** Who is believed to be a daemon: by certificate where there is TLS, else by address. */
+  #peerRule(router: RouterConfig, { tls }: ServerConfig): (caller: Caller) => boolean {
+    if (tls !== undefined) return () => tls.requireClientAuth; // who is in has shown a certificate of caCertPath
+    if (router.tls === 'off') return ({ address }) => this.#isDaemon(address);
+    return ({ node }) => node !== undefined;
+  }
+
   get #readsCluster(): boolean {
     return this.#options.config.kubernetes !== undefined;
   }
@@ -164,7 +171,7 @@ export class RouterFactory {
   #hops(router: RouterConfig, server: ServerConfig): HopFactory {
     return new HopFactory({
       podPool: this.#options.podPool,
-      peerPool: this.#options.peers.pool(router.tls),
+      peerPool: this.#options.peers.pool(router),
       metrics: this.#options.metrics,
       answerFilter: { dropL5d: server.clearContext },
       random: this.#options.random,

@@ -3,8 +3,8 @@ import { Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext } from 'node:tls';
 import { ProxyError } from '../http/proxy-error.ts';
 import { resetThrough } from '../http/tls-reset.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { chainVerdict, judgePeer, type Refusal } from '../identity/peer-check.ts';
+import { type CredentialSource, pemOptions } from '../identity/identity.ts';
+import { chainVerdict, type Judge, type Refusal } from '../identity/peer-check.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { addressText, type ConnectionEvents, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
 
@@ -19,13 +19,14 @@ const CHAIN_ERROR = /^(?:CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_
 
 export interface PeerTlsOptions {
   readonly mode: 'permissive' | 'required';
-  readonly identity: IdentitySource;
-  readonly trustDomain: string;
+  readonly identity: CredentialSource;
+  readonly judge: Judge;
+  /** The name that is asked for (SNI), and whether what answers must be of a CA that is believed. */
+  readonly serverName?: string | undefined;
+  readonly checksChain?: boolean | undefined;
   readonly metrics: TlsMetrics;
   /** Monotonic, ms. */
   readonly now: () => number;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
 }
 
 /**
@@ -79,7 +80,7 @@ export class PeerTls implements Connector {
   }
 
   #connectSecurely(address: ServerAddress, secureContext: SecureContext, { onReady }: ConnectionEvents): Socket {
-    const { trustDomain, metrics, wallClock } = this.#options;
+    const { judge, serverName, checksChain = true, metrics } = this.#options;
     const key = sessionKey(address);
     const raw = PLAINTEXT.connect(address, { onReady() {} });
     const session = this.#sessions.get(key);
@@ -87,7 +88,9 @@ export class PeerTls implements Connector {
       socket: raw,
       secureContext,
       ALPNProtocols: ALPN,
-      checkServerIdentity: () => undefined, // judgePeer does, for resumed sessions too
+      checkServerIdentity: () => undefined, // `judge` does, for resumed sessions too
+      rejectUnauthorized: checksChain,
+      ...(serverName === undefined ? {} : { servername: serverName }),
       ...(session === undefined ? {} : { session: session.ticket }),
     });
     raw.on('error', (error) => socket.destroy(error));
@@ -98,8 +101,7 @@ export class PeerTls implements Connector {
     socket.once('secureConnect', () => {
       clearTimeout(timer);
       certificate = socket.isSessionReused() ? session?.certificate : socket.getPeerX509Certificate();
-      const expected = { trustDomain, node: address.node, now: wallClock() };
-      const verdict = judgePeer({ certificate, chainError: undefined }, expected);
+      const verdict = judge({ certificate, chainError: undefined }, address.node);
       if ('refusal' in verdict) {
         socket.destroy(this.#refuse(address, verdict));
         return;
@@ -127,9 +129,7 @@ export class PeerTls implements Connector {
     const { current } = this.#options.identity;
     if (current === undefined) return undefined;
     this.#context ??= createSecureContext({
-      cert: current.certificate,
-      key: current.key,
-      ca: [...current.authorities],
+      ...pemOptions(current),
       minVersion: 'TLSv1.3',
     });
     return this.#context;

@@ -3,8 +3,8 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { meshErrorLines } from '../http/mesh-errors.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { resetThrough } from '../http/tls-reset.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { judgePeer, type Refusal } from '../identity/peer-check.ts';
+import { type CredentialSource, pemOptions } from '../identity/identity.ts';
+import type { Judge, Refusal } from '../identity/peer-check.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { errorAnswer } from './http1-exchange.ts';
 
@@ -17,13 +17,14 @@ const LINGER_MS = 1_000;
 /** TLS's record type of a handshake (RFC 8446 §5.1); no method of HTTP begins with it. */
 const TLS_HANDSHAKE = 0x16;
 
+const ANYONE = { node: undefined };
+
 export interface TlsFrontOptions {
   readonly mode: 'permissive' | 'required';
-  readonly identity: IdentitySource;
-  readonly trustDomain: string;
+  readonly identity: CredentialSource;
+  /** Whom to let in. Undefined: anyone, and nobody is asked for a certificate. */
+  readonly judge: Judge | undefined;
   readonly metrics: TlsMetrics;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
 }
 
 /** Takes a connection that may carry requests: of a node's daemon, or (under `permissive`) of anyone in plaintext. */
@@ -47,7 +48,7 @@ export class TlsFront {
     this.#server = createServer({
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['http/1.1'],
-      requestCert: true,
+      requestCert: options.judge !== undefined,
       rejectUnauthorized: false, // who is not let in is told why
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       sessionTimeout: SESSION_SECONDS,
@@ -92,9 +93,7 @@ export class TlsFront {
     if (current === undefined) return;
     // With new ticket keys: sessions of the identity before end in a full handshake.
     this.#server.setSecureContext({
-      cert: current.certificate,
-      key: current.key,
-      ca: [...current.authorities],
+      ...pemOptions(current),
       minVersion: 'TLSv1.3',
       ticketKeys: Buffer.from(current.ticketKeys),
       sessionTimeout: SESSION_SECONDS,
@@ -115,7 +114,7 @@ export class TlsFront {
   }
 
   #onSecure(socket: TLSSocket): void {
-    const { trustDomain, metrics, wallClock } = this.#options;
+    const { judge, metrics } = this.#options;
     const raw = this.#raw.get(connectionKey(socket));
     if (raw === undefined) {
       socket.destroy();
@@ -126,7 +125,7 @@ export class TlsFront {
       certificate: socket.getPeerX509Certificate(),
       chainError: socket.authorized ? undefined : String(socket.authorizationError ?? 'unknown'),
     };
-    const verdict = judgePeer(shown, { trustDomain, node: undefined, now: wallClock() });
+    const verdict = judge === undefined ? ANYONE : judge(shown, undefined);
     if ('refusal' in verdict) {
       this.#refuse(socket, verdict);
       return;

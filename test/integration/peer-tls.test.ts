@@ -8,6 +8,7 @@ import { Http1Pool } from '../../daemon/client/http1-pool.ts';
 import { PeerTls } from '../../daemon/client/peer-tls.ts';
 import type { Exchange } from '../../daemon/http/exchange.ts';
 import { NO_BODY } from '../../daemon/http/message-head.ts';
+import { type Judge, judgePeer } from '../../daemon/identity/peer-check.ts';
 import { Listener } from '../../daemon/listener/listener.ts';
 import { Admission } from '../../daemon/policy/admission.ts';
 import { TlsMetrics } from '../../daemon/telemetry/tls-metrics.ts';
@@ -17,6 +18,7 @@ import { metricValue } from '../support/daemon.ts';
 import { makeAuthority, makeIdentity, type TestAuthority, TestIdentity, TRUST_DOMAIN } from '../support/identity.ts';
 
 const now = () => performance.now();
+const judgeNode: Judge = (shown, node) => judgePeer(shown, { trustDomain: TRUST_DOMAIN, node, now: Date.now() });
 type Mode = 'permissive' | 'required';
 
 /** A listener that answers with the node of whoever asks. */
@@ -38,7 +40,7 @@ class Server {
       onRefused: () => {},
       admission: new Admission({ maxConcurrentRequests: undefined, lagging: () => false, now }),
       refusalLines: () => '',
-      tls: { mode, identity, trustDomain: TRUST_DOMAIN, metrics: new TlsMetrics(this.registry), wallClock: Date.now },
+      tls: { mode, identity, judge: judgeNode, metrics: new TlsMetrics(this.registry) },
       now,
       log: createLog('test', 'silent'),
     });
@@ -77,7 +79,7 @@ class Client {
   constructor(identity: TestIdentity, mode: Mode, connector?: Connector) {
     this.identity = identity;
     const metrics = new TlsMetrics(this.registry);
-    const options = { mode, identity, trustDomain: TRUST_DOMAIN, metrics, now, wallClock: Date.now };
+    const options = { mode, identity, judge: judgeNode, metrics, now };
     this.pool = new Http1Pool(60_000, now, connector ?? new PeerTls(options));
   }
 
@@ -201,6 +203,7 @@ describe('TLS between daemons', () => {
       ['wrong_authority', tls(makeIdentity(otherCa, 'node-1')), /not of this mesh's CA/],
       ['not_a_node', tls(makeIdentity(ca, '', { uri: 'spiffe://elsewhere/node/node-1' })), /of no node/],
       ['expired', tls(makeIdentity(ca, 'node-1', { from: -3, to: -1 })), /expired/],
+      ['not_yet_valid', tls(makeIdentity(ca, 'node-1', { from: 1 })), /not valid yet/],
     ];
     for (const [reason, socket, says] of cases) {
       const answer = await read(socket);

@@ -40,7 +40,7 @@ export class TestMesh {
 
   /**
    * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
-   * incoming routers' servers (flow style YAML); `tls` is of all daemons, or by node; `workers` of all.
+   * incoming routers' servers (flow style YAML), `outgoingKeys` to the outgoing routers (a line of YAML); `tls` is of all daemons, or by node; `workers` of all.
    */
   static async start(
     nodes: Readonly<Record<string, string>>,
@@ -48,8 +48,14 @@ export class TestMesh {
     {
       tls = 'off',
       incomingKeys = '',
+      outgoingKeys = '',
       workers = 1,
-    }: { tls?: string | Readonly<Record<string, string>>; incomingKeys?: string; workers?: number } = {},
+    }: {
+      tls?: string | Readonly<Record<string, string>>;
+      incomingKeys?: string;
+      outgoingKeys?: string;
+      workers?: number;
+    } = {},
   ): Promise<TestMesh> {
     const dir = await mkdtemp(join(tmpdir(), 'nodemesh-mesh-'));
     const mesh = new TestMesh(await MemoryKubernetes.start({ endpointSlices }), dir, tls);
@@ -60,7 +66,7 @@ export class TestMesh {
     if (tls !== 'off') await mesh.#startSigner();
     await mesh.service('nodemesh', 'nodemesh-daemon', [{ name: 'incoming', port: 4141 }]);
     for (const [nodeName, nodeIp] of Object.entries(nodes))
-      await mesh.#startDaemon(nodeName, nodeIp, incomingKeys, workers);
+      await mesh.#startDaemon(nodeName, nodeIp, { incomingKeys, outgoingKeys, workers });
     await mesh.endpoints(
       'nodemesh',
       'nodemesh-daemon',
@@ -76,8 +82,13 @@ export class TestMesh {
     return mesh;
   }
 
-  async #startDaemon(nodeName: string, nodeIp: string, incomingKeys: string, workers: number): Promise<void> {
-    const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
+  async #startDaemon(
+    nodeName: string,
+    nodeIp: string,
+    { incomingKeys, outgoingKeys, workers }: { incomingKeys: string; outgoingKeys: string; workers: number },
+  ): Promise<void> {
+    const mode = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
+    const tls = mode === 'off' ? '' : `tls: ${mode}`;
     const kubeconfig = join(this.#dir, nodeName);
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
@@ -85,15 +96,16 @@ export class TestMesh {
 routers:
 - protocol: http
   label: outgoing
-  tls: ${tls}
+  ${tls}
   interpreter:
     kind: default
     transformers:
     - {kind: io.l5d.k8s.daemonset, namespace: nodemesh, service: nodemesh-daemon, port: incoming}
+  ${outgoingKeys}
   servers: [{port: 0, ip: node}]
 - protocol: http
   label: incoming
-  tls: ${tls}
+  ${tls}
   interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
