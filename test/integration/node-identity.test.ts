@@ -50,6 +50,7 @@ describe("a daemon's identity", () => {
   /** The daemon of a node, with the token of a pod that runs on `podNode`. */
   const startDaemon = async (nodeName: string, podNode = nodeName) => {
     const [namespace, serviceAccount, pod] = ['nodemesh', 'nodemesh-daemon', `daemon-${podNode}`];
+    await kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: podNode } });
     const spec = { nodeName: podNode, containers: [{ name: 'daemon', image: 'daemon' }] };
     const stored = await kubernetes.apply({
       apiVersion: 'v1',
@@ -144,6 +145,18 @@ describe("a daemon's identity", () => {
     assert.notEqual(identity.current?.certificate, first?.certificate);
   });
 
+  test('a daemon whose node is deleted gets no further certificate, though its pod is still there', async () => {
+    await startSigner();
+    const { identity, readiness } = await startDaemon('node-1');
+    await readiness.whenReady();
+    const first = identity.current;
+    await kubernetes.remove('/api/v1/nodes/node-1');
+    clock += 25 * HOUR_MS;
+    identity.check();
+    await until(turn, () => /Denied: there is no node node-1/.test(readiness.pending()[0] ?? ''));
+    assert.equal(identity.current, first);
+  });
+
   test('a daemon whose pod runs on another node gets none, and says why', async () => {
     await startSigner();
     const { identity, readiness } = await startDaemon('node-1', 'node-2');
@@ -171,9 +184,22 @@ describe("a daemon's identity", () => {
     const { identity, readiness } = await startDaemon('node-1');
     await readiness.whenReady();
     const old = authority['ca.crt'];
+    const first = identity.current?.certificate;
     authority = await newAuthority();
     signer.check();
     await until(turn, () => identity.current?.authorities.length === 2);
+    const waiting = splitBundle(old + authority['ca.crt']);
+    assert.deepEqual(identity.current?.authorities, waiting, 'the new one waits behind the old one');
+    // A daemon that comes meanwhile waits too: whoever it speaks to may not know the new CA yet.
+    const late = await startDaemon('node-2');
+    await until(turn, () => kubernetes.list(REQUESTS).length === 2);
+    clock += 19_000;
+    signer.check();
+    for (let i = 0; i < 20; i += 1) await fetch(`${kubernetes.url}/readyz`);
+    assert.deepEqual([identity.current?.certificate, identity.current?.authorities], [first, waiting]);
+    assert.equal(late.identity.current, undefined);
+    clock += 2_000;
+    signer.check();
     const current = new X509Certificate(authority['ca.crt']);
     await until(turn, () => new X509Certificate(identity.current?.certificate ?? '').verify(current.publicKey));
     assert.deepEqual(identity.current?.authorities, splitBundle(authority['ca.crt'] + old));

@@ -90,6 +90,7 @@ export class TestMesh {
     const mode = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
     const tls = mode === 'off' ? '' : `tls: ${mode}`;
     const kubeconfig = join(this.#dir, nodeName);
+    await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
@@ -144,6 +145,7 @@ routers:
       metrics: new MetricsRegistry(),
       log,
       now: Date.now,
+      overlapMs: 300,
       random: Math.random,
     });
     this.#signer.start();
