@@ -194,6 +194,11 @@ export interface DaemonConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
+/** How a router speaks to other daemons, for people: a TLS mode, or `files`. */
+export function tlsModeOf({ tls, clientTls, servers }: RouterConfig): TlsMode | 'files' {
+  return clientTls !== undefined || servers.some((server) => server.tls !== undefined) ? 'files' : tls;
+}
+
 /** What the daemon's environment says of where it runs. */
 export interface DaemonEnvironment {
   readonly nodeName: string;

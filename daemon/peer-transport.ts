@@ -4,6 +4,7 @@ import { PLAINTEXT } from './client/connector.ts';
 import { Http1Pool, PEER_IDLE_MS } from './client/http1-pool.ts';
 import { PeerTls } from './client/peer-tls.ts';
 import type { DaemonConfig, RouterConfig, ServerConfig } from './config.ts';
+import type { ClusterState } from './discovery/cluster-state.ts';
 import { FileCredentials } from './identity/file-credentials.ts';
 import type { IdentitySource } from './identity/identity.ts';
 import { type Judge, judgeCertificate, judgeName, judgePeer } from './identity/peer-check.ts';
@@ -15,6 +16,7 @@ export interface PeerTransportOptions {
   readonly config: DaemonConfig;
   /** Undefined where TLS is off. */
   readonly identity: IdentitySource | undefined;
+  readonly state: ClusterState;
   readonly metrics: MetricsRegistry;
   readonly log: Log;
   readonly now: () => number;
@@ -72,11 +74,12 @@ export class PeerTransport {
   }
 
   #byIdentity(mode: RouterConfig['tls']) {
-    const { config, identity, wallClock } = this.#options;
+    const { config, identity, state, wallClock } = this.#options;
     if (mode === 'off' || identity === undefined || config.kubernetes === undefined) return undefined;
     const { clusterDomain: trustDomain } = config.kubernetes;
-    const judge: Judge = (shown, node) => judgePeer(shown, { trustDomain, node, now: wallClock() });
-    return { mode, identity, judge, metrics: this.#metrics };
+    const gone = (node: string) => state.nodeGone(node);
+    const judge: Judge = (shown, node) => judgePeer(shown, { trustDomain, node, gone, now: wallClock() });
+    return { mode, identity, judge, gone, metrics: this.#metrics };
   }
 
   #toName(files: ClientTlsConfig) {

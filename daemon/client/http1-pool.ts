@@ -73,6 +73,9 @@ export class Http1Pool implements ConnectionOwner {
 
   #sweep(): void {
     const now = this.now();
+    if (this.#connector.revoked !== undefined) {
+      for (const connection of this.#open) if (this.#connector.revoked(connection.address)) connection.close();
+    }
     for (const idle of [...this.#idle.values()]) {
       for (const connection of [...idle]) {
         const hint = connection.serverIdleMs;

@@ -21,6 +21,8 @@ export interface PeerTlsOptions {
   readonly mode: 'permissive' | 'required';
   readonly identity: CredentialSource;
   readonly judge: Judge;
+  /** Whether a node is in the cluster no more: connections to its daemon end. */
+  readonly gone?: ((node: string) => boolean) | undefined;
   /** The name that is asked for (SNI), and whether what answers must be of a CA that is believed. */
   readonly serverName?: string | undefined;
   readonly checksChain?: boolean | undefined;
@@ -77,6 +79,13 @@ export class PeerTls implements Connector {
       return this.#refuse(address, { refusal: 'handshake', why: `the TLS handshake failed (${code})` });
     }
     return PLAINTEXT.explain(address, cause);
+  }
+
+  revoked({ node }: ServerAddress): boolean {
+    const { gone, metrics } = this.#options;
+    if (node === undefined || gone?.(node) !== true) return false;
+    metrics.closed('client', 'node_gone');
+    return true;
   }
 
   #connectSecurely(address: ServerAddress, secureContext: SecureContext, { onReady }: ConnectionEvents): Socket {

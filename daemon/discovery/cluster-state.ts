@@ -5,6 +5,7 @@ import type { Service } from '../../lib/kubernetes/service.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 import type { Place } from './locality.ts';
 import { NodeAddresses } from './node-addresses.ts';
+import { NodePresence } from './node-presence.ts';
 import { ServiceEntry } from './service-entry.ts';
 
 /** Where an address was last seen as an endpoint: how a pod address that was asked for by number is traced to its Service. */
@@ -34,7 +35,9 @@ export type ClusterChange =
  */
 export class ClusterState {
   readonly nodes = new NodeAddresses();
+  readonly #presence = new NodePresence();
   readonly #nodeName: string;
+  readonly #now: () => number;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
   readonly #owners = new Map<string, AddressOwner>();
@@ -49,9 +52,10 @@ export class ClusterState {
     return this.#lastVersion;
   };
 
-  /** `nodeName`: the daemon's own. */
-  constructor(nodeName: string) {
+  /** `nodeName`: the daemon's own; `now`: monotonic, ms. */
+  constructor(nodeName: string, now: () => number = () => performance.now()) {
     this.#nodeName = nodeName;
+    this.#now = now;
   }
 
   /** Where this daemon's callers are. */
@@ -86,6 +90,11 @@ export class ClusterState {
     if (doubted === this.#readinessDoubted) return;
     this.#readinessDoubted = doubted;
     this.#touchAll();
+  }
+
+  /** Whether a node is gone from the cluster for good, so that nobody is its daemon any more. */
+  nodeGone(name: string): boolean {
+    return this.#presence.gone(name, this.#now(), this.#readinessDoubted);
   }
 
   /** By `namespace/name`. */
@@ -128,7 +137,7 @@ export class ClusterState {
     else if (change.kind === 'endpoints') this.applyEndpoints(change.changes);
     else if (change.kind === 'pods') this.applyLocalPods(change.changes);
     else if (change.kind === 'nodes') this.applyNodes(change.changes);
-    else if (change.kind === 'read') this.#unread.delete(change.what);
+    else if (change.kind === 'read') this.#markRead(change.what);
     else this.readinessDoubted = change.doubted;
   }
 
@@ -173,7 +182,13 @@ export class ClusterState {
   applyNodes(changes: readonly ObjectChange<Node>[]): void {
     const { zone } = this.place;
     this.nodes.apply(changes);
+    this.#presence.apply(changes, this.#now());
     if (this.place.zone !== zone) this.#touchAll();
+  }
+
+  #markRead(kind: ClusterKind): void {
+    this.#unread.delete(kind);
+    if (kind === 'nodes') this.#presence.read(this.#now());
   }
 
   #touchAll(): void {

@@ -12,6 +12,7 @@ export type TlsRefusal =
   | 'not_a_node'
   | 'wrong_node'
   | 'wrong_name'
+  | 'node_gone'
   | 'handshake';
 
 /** What a handshake has shown of the other side. */
@@ -25,6 +26,8 @@ export interface PeerCredentials {
 export interface PeerExpectation {
   readonly trustDomain: string;
   readonly node: string | undefined;
+  /** Whether a node is in the cluster no more. */
+  readonly gone: (node: string) => boolean;
   /** Wall clock, ms since 1970. */
   readonly now: number;
 }
@@ -42,11 +45,12 @@ export type PeerVerdict = { readonly node: string | undefined } | Refusal;
 export type Judge = (shown: PeerCredentials, node: string | undefined) => PeerVerdict;
 
 /**
- * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's.
+ * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's,
+ * of a node that is still there.
  * Time is checked here as well, since a resumed session repeats what was true of its first handshake.
  */
 export function judgePeer(shownBy: PeerCredentials, expected: PeerExpectation): PeerVerdict {
-  const { trustDomain, node, now } = expected;
+  const { trustDomain, node, gone, now } = expected;
   const invalid = judgeCertificate(shownBy, now);
   if (invalid !== undefined) return invalid;
   const subjectAltName = shownBy.certificate?.subjectAltName;
@@ -57,6 +61,8 @@ export function judgePeer(shownBy: PeerCredentials, expected: PeerExpectation): 
   if (node !== undefined && shown !== node) {
     return { refusal: 'wrong_node', why: `its certificate is of node ${shown}, not of node ${node}` };
   }
+  if (gone(shown))
+    return { refusal: 'node_gone', why: `its certificate is of node ${shown}, which is not in the cluster` };
   return { node: shown };
 }
 

@@ -142,6 +142,9 @@ export class Listener implements ConnectionHost {
 
   #sweep(): void {
     const now = this.now();
-    for (const connection of this.#connections) connection.sweep(now);
+    for (const connection of this.#connections) {
+      if (this.#tls?.revoked(connection.caller.node) === true) connection.destroy();
+      else connection.sweep(now);
+    }
   }
 }

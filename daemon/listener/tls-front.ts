@@ -24,6 +24,8 @@ export interface TlsFrontOptions {
   readonly identity: CredentialSource;
   /** Whom to let in. Undefined: anyone, and nobody is asked for a certificate. */
   readonly judge: Judge | undefined;
+  /** Whether a node is in the cluster no more: connections of its daemon end. */
+  readonly gone?: ((node: string) => boolean) | undefined;
   readonly metrics: TlsMetrics;
 }
 
@@ -81,6 +83,14 @@ export class TlsFront {
       if (bytes[0] === TLS_HANDSHAKE) this.#handshake(socket);
       else this.#onPlaintext(socket);
     });
+  }
+
+  /** Whether a caller that was let in is trusted no more. */
+  revoked(node: string | undefined): boolean {
+    const { gone, metrics } = this.#options;
+    if (node === undefined || gone?.(node) !== true) return false;
+    metrics.closed('server', 'node_gone');
+    return true;
   }
 
   /** Ends whatever carries no requests yet. */

@@ -108,6 +108,13 @@ describe('two daemons, tls: required', () => {
     }
   });
 
+  test('the mode is on /readyz and /metrics', async () => {
+    const { ip, port } = mesh.daemon('node-1').admin;
+    const ready = await fetch(`http://${ip}:${port}/readyz`);
+    assert.equal(await ready.text(), 'ok\nrouter outgoing: tls required\nrouter incoming: tls required\n');
+    assert.equal(await metric('node-1', 'tls_mode', { router: 'incoming', mode: 'required' }), 1);
+  });
+
   test('bodies of any size pass both ways, with backpressure', async () => {
     const body = randomBytes(8 * 1024 * 1024);
     const { host, port } = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing') };
