@@ -28,6 +28,7 @@ const OUTGOING_PORT = 4140;
 const INCOMING_PORT = 4141;
 const ADMIN_PORT = 9990;
 const LOOPBACK = '127.0.0.1'; // linkerd's own default for every `ip`
+const CONNECTIONS_PER_CALLER = 8_192; // idle ones take some 9 KB each
 const SHUTDOWN_GRACE_MS = 10_000; // linkerd's default
 
 const required = (what: string) => z.string({ error: `required: ${what}` }).min(1, `required: ${what}`);
@@ -70,6 +71,10 @@ const server = z.strictObject({
   allowedClients: z.array(client).optional(),
   clearContext: z.boolean().default(true),
   maxConcurrentRequests: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+  maxConnectionsPerCaller: z
+    .int({ error: 'give a number, 1 or more' })
+    .min(1, 'give a number, 1 or more')
+    .default(CONNECTIONS_PER_CALLER),
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
   tls: serverTlsSchema.optional(),
 });
@@ -159,6 +164,7 @@ export interface ServerConfig {
   readonly allowedClients: readonly string[] | undefined;
   /** Undefined: no limit. */
   readonly maxConcurrentRequests: number | undefined;
+  readonly maxConnectionsPerCaller: number;
   /** TLS by files, whoever connects. */
   readonly tls: ServerTlsConfig | undefined;
 }
@@ -255,6 +261,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
         clearContext: s.clearContext,
         allowedClients: s.allowedClients,
         maxConcurrentRequests: s.maxConcurrentRequests,
+        maxConnectionsPerCaller: s.maxConnectionsPerCaller,
         tls: serverTls(s.tls),
       })),
     })),

@@ -144,6 +144,7 @@ export class DataPath {
         now,
       }),
       turns: this.#turns,
+      maxConnectionsPerCaller: Math.ceil(server.maxConnectionsPerCaller / place.count),
       refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
       onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
       tls: this.#peers.server(router, server),

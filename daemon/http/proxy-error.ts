@@ -134,6 +134,13 @@ export const PROXY_ERRORS = {
     retryable: false,
     advice: 'No answer began within the time that the caller gave (grpc-timeout, further attempts included).',
   },
+  too_many_connections: {
+    status: 503,
+    retryable: true,
+    advice:
+      'One caller has as many connections open as it may (routers[].servers[].maxConnectionsPerCaller), or sends too many heads at a time without ending them. Close connections that are not needed, or use them for more than one request.',
+    retryAfterS: 1,
+  },
   overloaded: {
     status: 503,
     retryable: true,

@@ -26,6 +26,8 @@ export interface ConnectionHost {
   /** Whether a further request is taken, and if not why. Each that is taken is released once. */
   admit(caller: Caller): ProxyError | undefined;
   release(caller: Caller): void;
+  /** Takes note that a caller's heads that are not complete hold so many bytes more, or less; gives why no more are taken. */
+  holdHead?(caller: Caller, bytes: number): ProxyError | undefined;
   /** Field lines that an answer to a request that is not admitted gets. */
   refusalLines(error: ProxyError): string;
   onRefused(error: ProxyError): void;
@@ -44,6 +46,8 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   #unread: Buffer | undefined;
   /** How many of them have been searched for the end of a head in vain. */
   #searched = 0;
+  /** How many of them the host has taken note of. */
+  #held = 0;
   #consuming = false;
   readonly #reads = new CallerReads();
   readonly #patience = new Patience();
@@ -253,8 +257,10 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
       if (this.#searched === 0) this.#waitingSince = this.#host.now();
       this.#unread = this.#reads.keep(bytes, at);
       this.#searched = this.#unread.length;
+      this.#hold(this.#searched);
       return undefined;
     }
+    if (this.#held !== 0) this.#hold(0);
     this.#searched = 0;
     const exchange = new Http1Exchange(this, read.head, this.#host.now());
     this.#exchange = exchange;
@@ -264,6 +270,14 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     if (refusal !== undefined || turns === undefined || turns.atOnce(exchange.startedAt)) this.begin(refusal);
     else turns.wait(this.caller.address, this);
     return read.bodyOffset;
+  }
+
+  /** Throws ProxyError where the caller's heads, all together, are too much. */
+  #hold(bytes: number): void {
+    const more = bytes - this.#held;
+    this.#held = bytes;
+    const refusal = this.#host.holdHead?.(this.caller, more);
+    if (refusal !== undefined && more > 0) throw refusal;
   }
 
   get waitingSince(): number | undefined {
@@ -322,6 +336,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     if (this.#closing) return;
     this.#closing = true;
     this.#unread = undefined;
+    if (this.#held !== 0) this.#hold(0);
     this.#timer.clear();
     this.socket.end(() => this.#timer.linger(this.socket));
     this.socket.resume();
@@ -343,6 +358,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
 
   #onClose(): void {
     this.#timer.clear();
+    if (this.#held !== 0) this.#hold(0);
     this.#exchange?.callerGone();
     this.#letGo();
     this.#reads.giveBack();

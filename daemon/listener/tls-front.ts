@@ -5,6 +5,7 @@ import { ProxyError } from '../http/proxy-error.ts';
 import { resetThrough } from '../http/tls-reset.ts';
 import { type CredentialSource, pemOptions } from '../identity/identity.ts';
 import type { Judge, Refusal } from '../identity/peer-check.ts';
+import { SourceCounts } from '../policy/source-counts.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { errorAnswer } from './http1-exchange.ts';
 
@@ -41,7 +42,8 @@ export class TlsFront {
   readonly #accept: AcceptSocket;
   readonly #server: Server;
   /** Connections that carry no requests yet. */
-  readonly #pending = new Set<Socket>();
+  readonly #pending = new Map<Socket, string>();
+  readonly #pendingBySource = new SourceCounts();
   readonly #raw = new Map<string, Socket>();
 
   constructor(options: TlsFrontOptions, accept: AcceptSocket) {
@@ -65,10 +67,11 @@ export class TlsFront {
     options.identity.onChange(() => this.#useIdentity());
   }
 
-  /** Takes a connection as it was accepted. */
-  take(socket: Socket): void {
-    this.#pending.add(socket);
-    const forget = () => this.#pending.delete(socket);
+  /** Takes a connection as it was accepted; `source`: whose it is. */
+  take(socket: Socket, source: string): void {
+    this.#pending.set(socket, source);
+    this.#pendingBySource.add(source, 1);
+    const forget = () => this.#forget(socket);
     socket.on('error', forget); // 'close' follows
     socket.once('close', forget);
     socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, () => socket.destroy());
@@ -93,9 +96,21 @@ export class TlsFront {
     return true;
   }
 
+  /** How many connections of an address carry no requests yet. */
+  pendingOf(source: string): number {
+    return this.#pendingBySource.of(source);
+  }
+
   /** Ends whatever carries no requests yet. */
   destroyPending(): void {
-    for (const socket of this.#pending) socket.destroy();
+    for (const socket of this.#pending.keys()) socket.destroy();
+  }
+
+  #forget(socket: Socket): void {
+    const source = this.#pending.get(socket);
+    if (source === undefined) return;
+    this.#pending.delete(socket);
+    this.#pendingBySource.add(source, -1);
   }
 
   #useIdentity(): void {
@@ -140,7 +155,7 @@ export class TlsFront {
       this.#refuse(socket, verdict);
       return;
     }
-    this.#pending.delete(raw);
+    this.#forget(raw);
     metrics.connected('server', socket.isSessionReused() ? 'resumed' : 'full');
     this.#accept(socket, verdict.node);
   }
@@ -150,7 +165,7 @@ export class TlsFront {
       this.#refuse(socket, { refusal: 'plaintext', why: 'it speaks plaintext' });
       return;
     }
-    this.#pending.delete(socket);
+    this.#forget(socket);
     this.#options.metrics.connected('server', 'plaintext');
     this.#accept(socket, undefined);
     socket.resume();
