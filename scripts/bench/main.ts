@@ -3,7 +3,8 @@
  * through others, on the same machine in the same run; writes docs/bench. With `--quick` it takes a few cases, less than a minute,
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
- * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others.
+ * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others,
+ * `-- tls` what mutual TLS between two hops costs.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -19,6 +20,7 @@ import { type Circumstances, comparison, page, results, tables } from './report.
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
+import { measureTls } from './tls.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWebhook } from './webhook.ts';
 import { measureWorkers } from './workers.ts';
@@ -49,6 +51,7 @@ try {
   else if (positionals.includes('webhook')) await webhook();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('neighbours')) await neighbours();
+  else if (positionals.includes('tls')) await tls();
   else if (positionals.includes('soak')) await soakLong();
   else await speed();
 } finally {
@@ -67,6 +70,10 @@ async function webhook(): Promise<void> {
 async function neighbours(): Promise<void> {
   const tree = values.against === undefined ? ROOT : resolve(values.against);
   for (const verdict of await measureNeighbours(processes, dir, tree, print)) print(verdictLine(verdict));
+}
+
+async function tls(): Promise<void> {
+  for (const verdict of await measureTls(processes, dir, ROOT, foreignCpuUs, print)) print(verdictLine(verdict));
 }
 
 async function soakLong(): Promise<void> {
