@@ -80,7 +80,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       onStale: () => {
         this.#stale = true;
       },
-      onread: { buffer: () => this.#buffer, callback: this.#onRead },
+      onread: { buffer: () => this.#nextBuffer(), callback: this.#onRead },
     });
     this.#socket = socket;
     socket.on('data', this.#onData); // of a connector that has no use for `onread`
@@ -206,6 +206,12 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (length <= SMALL_READ_BYTES) this.#returnBuffer();
     return true;
   };
+
+  /** What TLS has decrypted comes although the socket is paused; what was lent stays whole. */
+  #nextBuffer(): Buffer {
+    if (this.#lent && 'encrypted' in this.#socket) this.#buffer = takeBuffer();
+    return this.#buffer;
+  }
 
   /** What the caller has not taken yet must not be overwritten, by whoever reads next. */
   #returnBuffer(): void {

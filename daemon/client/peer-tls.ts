@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext } from 'node:tls';
 import { ProxyError } from '../http/proxy-error.ts';
+import { readTlsInto } from '../http/tls-reads.ts';
 import { resetThrough } from '../http/tls-reset.ts';
 import { type CredentialSource, pemOptions } from '../identity/identity.ts';
 import { chainVerdict, type Judge, type Refusal } from '../identity/peer-check.ts';
@@ -88,7 +89,7 @@ export class PeerTls implements Connector {
     return true;
   }
 
-  #connectSecurely(address: ServerAddress, secureContext: SecureContext, { onReady }: ConnectionEvents): Socket {
+  #connectSecurely(address: ServerAddress, secureContext: SecureContext, events: ConnectionEvents): Socket {
     const { judge, serverName, checksChain = true, metrics } = this.#options;
     const key = sessionKey(address);
     const raw = PLAINTEXT.connect(address, { onReady() {} });
@@ -116,7 +117,8 @@ export class PeerTls implements Connector {
         return;
       }
       metrics.connected('client', socket.isSessionReused() ? 'resumed' : 'full');
-      onReady();
+      if (events.onread !== undefined) readTlsInto(socket, events.onread);
+      events.onReady();
       socket.uncork();
     });
     socket.on('session', (ticket) => {

@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
 import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, type ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
+import { readTlsInto } from '../http/tls-reads.ts';
 import type { CallerTurns, WaitingRequest } from '../policy/caller-turns.ts';
 import { CallerReads } from './caller-reads.ts';
 import { ClosingTimer } from './closing-timer.ts';
@@ -50,6 +52,8 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   #held = 0;
   #consuming = false;
   readonly #reads = new CallerReads();
+  /** What has been decrypted is read although the socket is paused. */
+  readonly #overTls: boolean;
   readonly #patience = new Patience();
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
@@ -61,7 +65,9 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   readonly #timer = new ClosingTimer();
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
-    this.socket = readInto(socket, { buffer: () => this.#nextBuffer(), callback: this.#onRead }) ?? socket;
+    const onread = { buffer: () => this.#nextBuffer(), callback: this.#onRead };
+    this.#overTls = socket instanceof TLSSocket && readTlsInto(socket, onread);
+    this.socket = this.#overTls ? socket : (readInto(socket, onread) ?? socket);
     this.caller = caller;
     this.#host = host;
     this.#waitingSince = host.now();
@@ -195,7 +201,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   };
 
   #nextBuffer(): Buffer {
-    return this.#reads.next(this.#exchange?.bodyComplete === false);
+    return this.#reads.next(this.#exchange?.bodyComplete === false, this.#overTls);
   }
 
   pauseBody(): void {
