@@ -142,7 +142,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (this.#socket.writableLength === 0) return true;
     if (!this.#telling) {
       this.#telling = true;
-      this.#socket.write('', this.#onWritten);
+      // An empty write has TLS read on at once, into the place that a read under way is still looked at in.
+      if (this.#overTls) setImmediate(() => this.#socket.write('', this.#onWritten));
+      else this.#socket.write('', this.#onWritten);
     }
     return false;
   }
@@ -194,6 +196,10 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#socket.destroy();
   }
 
+  get #overTls(): boolean {
+    return 'encrypted' in this.#socket;
+  }
+
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
 
   readonly #onRead = (length: number): boolean => {
@@ -209,7 +215,7 @@ export class Http1ClientConnection implements UpstreamConnection {
 
   /** What TLS has decrypted comes although the socket is paused; what was lent stays whole. */
   #nextBuffer(): Buffer {
-    if (this.#lent && 'encrypted' in this.#socket) this.#buffer = takeBuffer();
+    if (this.#lent && this.#overTls) this.#buffer = takeBuffer();
     return this.#buffer;
   }
 
@@ -330,7 +336,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       this.#endAnswer(true);
       return;
     }
-    if (this.#onStaleConnection && !('encrypted' in this.#socket)) this.#askWhetherRead();
+    if (this.#onStaleConnection && !this.#overTls) this.#askWhetherRead();
     else this.#socket.destroy();
   };
 

@@ -184,7 +184,9 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   tellWritten(): void {
     if (this.#telling) return;
     this.#telling = true;
-    this.socket.write('', this.#onWritten);
+    // An empty write has TLS read on at once, into the place that a read under way is still looked at in.
+    if (this.#overTls) setImmediate(() => this.socket.write('', this.#onWritten));
+    else this.socket.write('', this.#onWritten);
   }
 
   readonly #onWritten = (): void => {
