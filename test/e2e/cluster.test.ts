@@ -7,6 +7,7 @@ import { manifestsSuite } from './manifests-suite.ts';
 import { outageSuite } from './outage-suite.ts';
 import { scalingSuite } from './scaling-suite.ts';
 import { readSettings } from './settings.ts';
+import { tlsSuite } from './tls-suite.ts';
 import { webhookSuite } from './webhook-suite.ts';
 
 const SHOP = 'shop';
@@ -27,6 +28,7 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   helloWorldSuite(cluster, SHOP);
   accessSuite(cluster, SHOP);
   errorsSuite(cluster, SHOP);
+  tlsSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
   webhookSuite(cluster, SHOP);
