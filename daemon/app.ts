@@ -3,7 +3,7 @@ import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log, LogLevel } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
-import type { DaemonConfig, DaemonEnvironment } from './config.ts';
+import { type DaemonConfig, type DaemonEnvironment, tlsModeOf } from './config.ts';
 import { DataPath, type ListenerAddress } from './data-path.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
 import { ClusterWatch } from './discovery/cluster-watch.ts';
@@ -80,7 +80,7 @@ class Daemon implements RunningDaemon {
   constructor(options: DaemonOptions) {
     const { config, environment, workers: count, log } = options;
     const limitTables = makeLimitTables(options);
-    const state = new ClusterState(environment.nodeName);
+    const state = new ClusterState(environment.nodeName, options.now);
     this.#options = options;
     this.#workers = new Workers({
       config,
@@ -105,6 +105,8 @@ class Daemon implements RunningDaemon {
       });
     }
     this.#identity = this.#makeIdentity();
+    const modes = this.#registry.gauge('tls_mode', 'How a router speaks to other daemons.', ['router', 'mode']);
+    for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
     this.#dataPath = new DataPath({
       ...options,
       place: { index: 0, count, limitTables },
@@ -127,6 +129,7 @@ class Daemon implements RunningDaemon {
       port: config.admin.port,
       readiness: this.readiness,
       metrics: { render: () => this.#workers.render(() => this.#registry.snapshot()) },
+      notes: config.routers.map((router) => `router ${router.label}: tls ${tlsModeOf(router)}`),
       log,
     });
     await this.#listen();

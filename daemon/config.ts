@@ -14,6 +14,14 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
+import {
+  type ClientTlsConfig,
+  clientTls,
+  misplacedTls,
+  type ServerTlsConfig,
+  serverTls,
+  serverTlsSchema,
+} from './tls-config.ts';
 import { MAX_WORKERS } from './workers/worker-count.ts';
 
 /** Ports that a router listens on where its config names none (DESIGN §3). */
@@ -22,6 +30,7 @@ const INCOMING_PORT = 4141;
 const ADMIN_PORT = 9990;
 const LOOPBACK = '127.0.0.1'; // linkerd's own default for every `ip`
 const BINDING_TIMEOUT_MS = 10_000; // linkerd's default
+const CONNECTIONS_PER_CALLER = 8_192; // idle ones take some 9 KB each
 const SHUTDOWN_GRACE_MS = 10_000; // linkerd's default
 
 const required = (what: string) => z.string({ error: `required: ${what}` }).min(1, `required: ${what}`);
@@ -64,7 +73,12 @@ const server = z.strictObject({
   allowedClients: z.array(client).optional(),
   clearContext: z.boolean().default(true),
   maxConcurrentRequests: z.int({ error: 'give a number, 1 or more' }).min(1, 'give a number, 1 or more').optional(),
+  maxConnectionsPerCaller: z
+    .int({ error: 'give a number, 1 or more' })
+    .min(1, 'give a number, 1 or more')
+    .default(CONNECTIONS_PER_CALLER),
   socketOptions: z.strictObject({ reusePort: z.boolean().default(false) }).prefault({}),
+  tls: serverTlsSchema.optional(),
 });
 
 const TLS_MODES = ['off', 'permissive', 'required'] as const;
@@ -85,7 +99,7 @@ const router = z.strictObject({
     .prefault({}),
   service: serviceSchema.prefault({}),
   client: clientSchema.prefault({}),
-  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).default('off'),
+  tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).optional(),
   policy: z.enum(POLICY_MODES, { error: `give one of ${POLICY_MODES.join(', ')}` }).default('off'),
   clientHeader: z.boolean().default(false),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
@@ -159,6 +173,9 @@ export interface ServerConfig {
   readonly allowedClients: readonly string[] | undefined;
   /** Undefined: no limit. */
   readonly maxConcurrentRequests: number | undefined;
+  readonly maxConnectionsPerCaller: number;
+  /** TLS by files, whoever connects. */
+  readonly tls: ServerTlsConfig | undefined;
 }
 
 /** Mutual TLS between daemons: never, where the other side speaks it, or always. */
@@ -180,6 +197,8 @@ export interface RouterConfig {
   readonly policy: PolicyMode | 'off';
   /** Of an incoming router: applications are told who calls (`mesh-client`). */
   readonly clientHeader: boolean;
+  /** TLS by files, to peers; `tls` is off then. */
+  readonly clientTls: ClientTlsConfig | undefined;
   readonly servers: readonly ServerConfig[];
 }
 
@@ -194,6 +213,11 @@ export interface DaemonConfig {
   readonly kubernetes: { readonly clusterDomain: string } | undefined;
   readonly egress: EgressConfig;
   readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** How a router speaks to other daemons, for people: a TLS mode, or `files`. */
+export function tlsModeOf({ tls, clientTls, servers }: RouterConfig): TlsMode | 'files' {
+  return clientTls !== undefined || servers.some((server) => server.tls !== undefined) ? 'files' : tls;
 }
 
 /** What the daemon's environment says of where it runs. */
@@ -224,10 +248,10 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     ...config.routers.flatMap((r, i) => [
       ...misplacedKeys(`routers[${i}].service`, r.service),
       ...misplacedKeys(`routers[${i}].client`, r.client),
+      ...misplacedTls(`routers[${i}]`, r),
     ]),
     ...duplicateLabels(config),
     ...duplicatePorts(config),
-    ...tlsWithoutPeers(config),
     ...policyWithoutCallers(config),
     ...misplacedClientHeaders(config),
     ...unknownNodeAddress(config, environment),
@@ -243,7 +267,8 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       transformers: r.interpreter.transformers,
       service: serviceConfigs(r.service),
       client: clientConfigs(r.client),
-      tls: r.tls,
+      tls: r.tls ?? 'off',
+      clientTls: clientTls(r.client.tls),
       bindingTimeoutMs: r.bindingTimeoutMs,
       policy: r.policy,
       clientHeader: r.clientHeader,
@@ -254,6 +279,8 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
         clearContext: s.clearContext,
         allowedClients: s.allowedClients,
         maxConcurrentRequests: s.maxConcurrentRequests,
+        maxConnectionsPerCaller: s.maxConnectionsPerCaller,
+        tls: serverTls(s.tls),
       })),
     })),
     // linkerd consults the namer that is declared last first.
@@ -327,14 +354,6 @@ function duplicatePorts(config: RawConfig): ConfigProblem[] {
       },
     ];
   });
-}
-
-function tlsWithoutPeers(config: RawConfig): ConfigProblem[] {
-  const what =
-    'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
-  return config.routers.flatMap((r, i) =>
-    r.tls === 'off' || r.interpreter.transformers.length > 0 ? [] : [{ where: `routers[${i}].tls`, what }],
-  );
 }
 
 /** Policies speak of pods: whoever cannot tell them by their addresses can enforce nothing. */

@@ -162,9 +162,10 @@ export class DataPath {
         now,
       }),
       turns: this.#turns,
+      maxConnectionsPerCaller: Math.ceil(server.maxConnectionsPerCaller / place.count),
       refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
       onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
-      tls: router.role === 'incoming' ? this.#peers.tls(router.tls) : undefined,
+      tls: this.#peers.server(router, server),
       now,
       log,
     });

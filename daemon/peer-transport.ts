@@ -1,17 +1,24 @@
-import type { MetricsRegistry } from '../lib/metrics.ts';
+import type { Log } from '../lib/log.ts';
+import type { Counter, Family, MetricsRegistry } from '../lib/metrics.ts';
 import { PLAINTEXT } from './client/connector.ts';
 import { Http1Pool, PEER_IDLE_MS } from './client/http1-pool.ts';
 import { PeerTls } from './client/peer-tls.ts';
-import type { DaemonConfig, TlsMode } from './config.ts';
+import type { DaemonConfig, RouterConfig, ServerConfig } from './config.ts';
+import type { ClusterState } from './discovery/cluster-state.ts';
+import { FileCredentials } from './identity/file-credentials.ts';
 import type { IdentitySource } from './identity/identity.ts';
+import { type Judge, judgeCertificate, judgeName, judgePeer } from './identity/peer-check.ts';
 import type { TlsFrontOptions } from './listener/tls-front.ts';
 import { TlsMetrics } from './telemetry/tls-metrics.ts';
+import type { ClientTlsConfig, ServerTlsConfig } from './tls-config.ts';
 
 export interface PeerTransportOptions {
   readonly config: DaemonConfig;
   /** Undefined where TLS is off. */
   readonly identity: IdentitySource | undefined;
+  readonly state: ClusterState;
   readonly metrics: MetricsRegistry;
+  readonly log: Log;
   readonly now: () => number;
   readonly wallClock: () => number;
 }
@@ -21,15 +28,19 @@ export function provesIdentity(config: DaemonConfig): boolean {
   return config.kubernetes !== undefined && config.routers.some(({ tls }) => tls !== 'off');
 }
 
-/** How a daemon and its peers reach each other: one pool a TLS mode, and the identity that all of them show. */
+/** How a daemon and its peers reach each other: one pool a TLS mode, and the credentials that all of them show. */
 export class PeerTransport {
   readonly #options: PeerTransportOptions;
   readonly #metrics: TlsMetrics;
-  readonly #pools = new Map<TlsMode, Http1Pool>();
+  readonly #fileLoads: Family<Counter>;
+  readonly #pools = new Map<string, Http1Pool>();
 
   constructor(options: PeerTransportOptions) {
     this.#options = options;
     this.#metrics = new TlsMetrics(options.metrics);
+    this.#fileLoads = options.metrics.counter('tls_files_loaded_total', 'TLS files that had changed, by result.', [
+      'result',
+    ]);
   }
 
   get openConnections(): number {
@@ -43,23 +54,55 @@ export class PeerTransport {
     for (const pool of this.#pools.values()) pool.destroy();
   }
 
-  /** Connections to peers, for an outgoing router of that mode. */
-  pool(mode: TlsMode): Http1Pool {
-    let pool = this.#pools.get(mode);
+  /** Connections to peers, for an outgoing router. Throws Error where its TLS files cannot be used. */
+  pool({ tls, clientTls }: RouterConfig): Http1Pool {
+    const key = clientTls === undefined ? tls : JSON.stringify(clientTls);
+    let pool = this.#pools.get(key);
     if (pool === undefined) {
       const { now } = this.#options;
-      const tls = this.tls(mode);
-      pool = new Http1Pool(PEER_IDLE_MS, now, tls === undefined ? PLAINTEXT : new PeerTls({ ...tls, now }));
-      this.#pools.set(mode, pool);
+      const secure = clientTls === undefined ? this.#byIdentity(tls) : this.#toName(clientTls);
+      pool = new Http1Pool(PEER_IDLE_MS, now, secure === undefined ? PLAINTEXT : new PeerTls({ ...secure, now }));
+      this.#pools.set(key, pool);
     }
     return pool;
   }
 
-  /** What an incoming router's listener of that mode needs; undefined where TLS is off. */
-  tls(mode: TlsMode): TlsFrontOptions | undefined {
-    const { config, identity, wallClock } = this.#options;
+  /** What a listener needs; undefined where it speaks plaintext. Throws Error where its TLS files cannot be used. */
+  server({ tls, role }: RouterConfig, { tls: files }: ServerConfig): TlsFrontOptions | undefined {
+    if (files !== undefined) return this.#byFiles(files);
+    return role === 'incoming' ? this.#byIdentity(tls) : undefined;
+  }
+
+  #byIdentity(mode: RouterConfig['tls']) {
+    const { config, identity, state, wallClock } = this.#options;
     if (mode === 'off' || identity === undefined || config.kubernetes === undefined) return undefined;
     const { clusterDomain: trustDomain } = config.kubernetes;
-    return { mode, identity, trustDomain, metrics: this.#metrics, wallClock };
+    const gone = (node: string) => state.nodeGone(node);
+    const judge: Judge = (shown, node) => judgePeer(shown, { trustDomain, node, gone, now: wallClock() });
+    return { mode, identity, judge, gone, metrics: this.#metrics };
+  }
+
+  #toName(files: ClientTlsConfig) {
+    const { wallClock } = this.#options;
+    const { commonName } = files;
+    const judge: Judge = (shown) =>
+      commonName === undefined ? { node: undefined } : judgeName(shown, commonName, wallClock());
+    const byName = commonName === undefined ? { checksChain: false } : { serverName: commonName };
+    return { mode: 'required' as const, identity: this.#read(files), judge, metrics: this.#metrics, ...byName };
+  }
+
+  #byFiles(files: ServerTlsConfig): TlsFrontOptions {
+    const { wallClock } = this.#options;
+    const judge: Judge = (shown) => judgeCertificate(shown, wallClock()) ?? { node: undefined };
+    return {
+      mode: 'required',
+      identity: this.#read(files),
+      judge: files.requireClientAuth ? judge : undefined,
+      metrics: this.#metrics,
+    };
+  }
+
+  #read(files: ClientTlsConfig | ServerTlsConfig): FileCredentials {
+    return new FileCredentials(files, this.#options.log, this.#fileLoads);
   }
 }

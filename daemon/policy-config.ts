@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ConfigProblem } from '../lib/config-file.ts';
 import { DEFAULT_BALANCER } from './balancer/balancer.ts';
 import { CLASSIFIER_KINDS } from './router/response-classifier.ts';
+import { clientTlsSchema } from './tls-config.ts';
 
 /** linkerd's `routers[].service` and `routers[].client`: what is said of destinations, for all of them or by prefix. */
 
@@ -155,6 +156,7 @@ export const serviceSchema = z.strictObject({
 export const clientSchema = z.strictObject({
   kind: oneOf(KINDS).default('io.l5d.global'),
   ...clientKeys,
+  tls: clientTlsSchema.optional(),
   configs: z.array(z.strictObject({ prefix, ...clientKeys })).optional(),
 });
 
@@ -171,7 +173,7 @@ export function serviceConfigs({ kind: _, configs, ...all }: z.output<typeof ser
 }
 
 /** As `serviceConfigs`. */
-export function clientConfigs({ kind: _, configs, ...all }: z.output<typeof clientSchema>): ClientConfig[] {
+export function clientConfigs({ kind: _, tls: _tls, configs, ...all }: z.output<typeof clientSchema>): ClientConfig[] {
   return configs ?? [all];
 }
 
@@ -180,7 +182,7 @@ export function misplacedKeys(
   where: string,
   config: z.output<typeof serviceSchema> | z.output<typeof clientSchema>,
 ): ConfigProblem[] {
-  const { kind, ...keys } = config;
+  const { kind, tls: _, ...keys } = { tls: undefined, ...config };
   const present = Object.entries(keys).flatMap(([key, value]) => (value === undefined ? [] : [key]));
   if (kind === 'io.l5d.static') {
     if (!present.includes('configs')) return [{ where: `${where}.configs`, what: 'required: a list of {prefix, …}' }];

@@ -5,7 +5,7 @@ import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from
 import type { ClusterState } from './discovery/cluster-state.ts';
 import type { DiscoDirectory } from './discovery/disco-directory.ts';
 import { Gateways } from './discovery/gateways.ts';
-import type { ExchangeHandler } from './http/exchange.ts';
+import type { Caller, ExchangeHandler } from './http/exchange.ts';
 import { ProxyError } from './http/proxy-error.ts';
 import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
@@ -140,7 +140,7 @@ export class RouterFactory {
     const policyOf = this.#policies(router);
     return new IncomingRouter({
       access: server.allowedClients === undefined ? undefined : clientAccess(server.allowedClients, false),
-      isPeer: router.tls === 'off' ? ({ address }) => this.#isDaemon(address) : ({ node }) => node !== undefined,
+      isPeer: this.#peerRule(router, server),
       provesPeers: router.tls !== 'off',
       state,
       nodeName,
@@ -175,6 +175,13 @@ export class RouterFactory {
     return routePolicies(router, { workers, clusterDomain: config.kubernetes?.clusterDomain });
   }
 
+  /** Who is believed to be a daemon: by certificate where there is TLS, else by address. */
+  #peerRule(router: RouterConfig, { tls }: ServerConfig): (caller: Caller) => boolean {
+    if (tls !== undefined) return () => tls.requireClientAuth; // who is in has shown a certificate of caCertPath
+    if (router.tls === 'off') return ({ address }) => this.#isDaemon(address);
+    return ({ node }) => node !== undefined;
+  }
+
   get #readsCluster(): boolean {
     return this.#options.config.kubernetes !== undefined;
   }
@@ -183,7 +190,7 @@ export class RouterFactory {
     return new HopFactory({
       label: router.label,
       podPool: this.#options.podPool,
-      peerPool: this.#options.peers.pool(router.tls),
+      peerPool: this.#options.peers.pool(router),
       metrics: this.#options.metrics,
       answerFilter: { dropL5d: server.clearContext },
       gate: this.#gate(router),

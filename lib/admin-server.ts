@@ -10,6 +10,8 @@ export interface AdminServerOptions {
   readonly readiness: Readiness;
   /** Prometheus text; must come within a scrape's patience, and never rejects. */
   readonly metrics: { render(): string | Promise<string> };
+  /** What else there is to know of a process, ready or not, one thing a line: below what `/readyz` says. */
+  readonly notes?: readonly string[] | undefined;
   readonly log: Log;
 }
 
@@ -24,16 +26,14 @@ export interface AdminServer {
  * Rejects with the system's error where the port cannot be had.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { readiness, metrics } = options;
+  const { readiness, metrics, notes = [] } = options;
+  const lines = (texts: readonly string[]) => [...texts, ...notes].map((text) => `${text}\n`).join('');
   const server = fastify({ logger: false, forceCloseConnections: true });
   server.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   server.get('/readyz', (_request, reply) => {
     const pending = readiness.pending();
-    if (pending.length === 0) return reply.type('text/plain').send('ok\n');
-    return reply
-      .code(503)
-      .type('text/plain')
-      .send(`${pending.join('\n')}\n`);
+    if (pending.length === 0) return reply.type('text/plain').send(lines(['ok']));
+    return reply.code(503).type('text/plain').send(lines(pending));
   });
   server.get('/metrics', async (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(await metrics.render()));
   await server.listen({ port: options.port, host: options.ip });

@@ -14,7 +14,14 @@ import type { Log } from '../lib/log.ts';
 import type { Counter, Family, MetricsRegistry } from '../lib/metrics.ts';
 import type { CertificateSet } from './certificate-authority.ts';
 import { createNodeCertificate } from './node-certificate.ts';
-import { type Condition, isPending, judgeNodeRequest, requestingPod, type SigningRequest } from './node-request.ts';
+import {
+  type Condition,
+  isPending,
+  judgeNodeRequest,
+  type NodeRequestVerdict,
+  requestingPod,
+  type SigningRequest,
+} from './node-request.ts';
 import { SerialTask } from './serial-task.ts';
 
 const REQUESTS_PATH = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
@@ -24,6 +31,8 @@ const CHECK_MS = 60_000;
 const MIN_LIFE_SECONDS = 600; // the API's own minimum for expirationSeconds
 /** Daemons' clocks may be behind ours. */
 const CLOCK_SKEW_MS = 3_600_000;
+/** A CA is told to daemons this long before it signs: whoever is shown a certificate of it must know it already. */
+const OVERLAP_MS = 20_000;
 /** CAs that are told to daemons: the one that signs, and those before it that certificates may still be of. */
 const MAX_AUTHORITIES = 4;
 
@@ -42,18 +51,23 @@ export interface NodeSignerOptions {
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
+  /** Undefined: 20 s. */
+  readonly overlapMs?: number | undefined;
   readonly random: () => number;
 }
 
 /**
  * The signer `nodemesh.dev/daemon`: answers the CertificateSigningRequests of daemons, and tells daemons by ConfigMap
- * `nodemesh-ca` whom to trust, always before it signs by a CA. Every replica does this; who comes second finds it done.
+ * `nodemesh-ca` whom to trust: another CA comes behind the one that signs at first, and before it 20 s later, from when on it signs.
+ * Every replica does this; who comes second finds it done.
  */
 export class NodeSigner {
   readonly #options: NodeSignerOptions;
   readonly #requests: Reflector<true>;
   readonly #task = new SerialTask(() => this.#work());
   readonly #answers: Family<Counter>;
+  /** The CA that is to sign next, and when daemons were first seen to be told of it. */
+  #next: { readonly pem: string; readonly since: number } | undefined;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -94,10 +108,11 @@ export class NodeSigner {
   async #work(): Promise<void> {
     const set = this.#options.authority();
     if (set === undefined || this.#stopped) return;
+    let waitMs = 0;
     try {
-      await this.#publish(set['ca.crt']);
+      waitMs = await this.#publish(set['ca.crt']);
       for (const name of this.#requests.items.keys()) {
-        if (!this.#stopped) await this.#answer(name, set);
+        if (!this.#stopped && waitMs === 0) await this.#answer(name, set);
       }
       this.#failures = 0;
     } catch (error) {
@@ -106,7 +121,8 @@ export class NodeSigner {
     }
     if (this.#stopped) return;
     const { random } = this.#options;
-    const delayMs = this.#failures === 0 ? CHECK_MS : jitteredBackoffMs(this.#failures - 1, RETRY, random);
+    const idleMs = waitMs === 0 ? CHECK_MS : waitMs;
+    const delayMs = this.#failures === 0 ? idleMs : jitteredBackoffMs(this.#failures - 1, RETRY, random);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.check(), delayMs);
     this.#timer.unref();
@@ -114,12 +130,12 @@ export class NodeSigner {
 
   /** Answers one request. What another replica has done meanwhile, is done. */
   async #answer(name: string, set: CertificateSet): Promise<void> {
-    const { api, namespace, trustDomain, log } = this.#options;
+    const { api, log } = this.#options;
     const path = `${REQUESTS_PATH}/${name}`;
     try {
       const request = (await api.request({ method: 'GET', path })) as SigningRequest;
       if (!isPending(request)) return;
-      const verdict = judgeNodeRequest(request, await this.#podOf(request), { namespace, trustDomain });
+      const verdict = await this.#judge(request);
       if ('refusal' in verdict) {
         await this.#condition(request, { type: 'Denied', reason: 'NotThisNode', message: verdict.refusal });
         this.#answers.with('denied').inc();
@@ -137,6 +153,13 @@ export class NodeSigner {
       if (error instanceof KubernetesError && (error.status === 409 || error.status === 404)) return;
       throw error;
     }
+  }
+
+  /** A node's pods outlive it by minutes: that it is there is looked at too. */
+  async #judge(request: SigningRequest): Promise<NodeRequestVerdict> {
+    const verdict = judgeNodeRequest(request, await this.#podOf(request), this.#options);
+    if ('refusal' in verdict || (await this.#find(`/api/v1/nodes/${verdict.node}`)) !== undefined) return verdict;
+    return { refusal: `there is no node ${verdict.node}` };
   }
 
   async #podOf(request: SigningRequest): Promise<Pod | undefined> {
@@ -177,24 +200,37 @@ export class NodeSigner {
     });
   }
 
-  /** Puts the CA that signs first, then those beside it, and keeps those before it that have not ended. */
-  async #publish(authority: string): Promise<void> {
-    const { api, namespace } = this.#options;
+  /**
+   * Tells daemons whom to trust, without those that have ended. Gives for how many ms more the CA must not sign: 0 once it stands
+   * first. Where there is none to trust yet there is nobody to wait for.
+   */
+  async #publish(authority: string): Promise<number> {
+    const { api, namespace, now, overlapMs = OVERLAP_MS } = this.#options;
     const collection = `/api/v1/namespaces/${namespace}/configmaps`;
     const before = (await this.#find(`${collection}/${CA_CONFIG_MAP}`)) as ConfigMap | undefined;
+    const published = splitBundle(before?.data?.[CA_FILE] ?? '');
     const own = splitBundle(authority);
-    const known = splitBundle(before?.data?.[CA_FILE] ?? '');
-    if (known[0] === own[0]) return;
-    const earlier = known.filter((pem) => !own.includes(pem) && this.#stillCounts(pem));
-    const data = { ...before?.data, [CA_FILE]: `${[...own, ...earlier].slice(0, MAX_AUTHORITIES).join('\n')}\n` };
-    if (before === undefined) {
-      const metadata = { name: CA_CONFIG_MAP, namespace, labels: { 'app.kubernetes.io/part-of': 'nodemesh' } };
-      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };
-      await api.request({ method: 'POST', path: collection, body });
-    } else {
-      const body = { apiVersion: 'v1', kind: 'ConfigMap', ...before, data };
-      await api.request({ method: 'PUT', path: `${collection}/${CA_CONFIG_MAP}`, body });
+    const [next = ''] = own;
+    if (published[0] === next) return 0;
+    const known = published.filter((pem) => this.#stillCounts(pem));
+    if (known.includes(next) && this.#next?.pem !== next) this.#next = { pem: next, since: now() };
+    const waited = known.length === 0 || (this.#next?.pem === next && now() - this.#next.since >= overlapMs);
+    const order = waited ? [...own, ...known] : [...known.slice(0, 1), ...own, ...known];
+    if (waited || !known.includes(next)) {
+      const bundle = [...new Set(order)].slice(0, MAX_AUTHORITIES);
+      const data = { ...before?.data, [CA_FILE]: `${bundle.join('\n')}\n` };
+      if (before === undefined) {
+        const metadata = { name: CA_CONFIG_MAP, namespace, labels: { 'app.kubernetes.io/part-of': 'nodemesh' } };
+        const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };
+        await api.request({ method: 'POST', path: collection, body });
+      } else {
+        const body = { apiVersion: 'v1', kind: 'ConfigMap', ...before, data };
+        await api.request({ method: 'PUT', path: `${collection}/${CA_CONFIG_MAP}`, body });
+      }
     }
+    if (waited) return 0;
+    if (this.#next?.pem !== next) this.#next = { pem: next, since: now() };
+    return Math.max(1, this.#next.since + overlapMs - now());
   }
 
   #stillCounts(pem: string): boolean {

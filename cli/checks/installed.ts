@@ -4,7 +4,7 @@ import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../.
 import { CONFIGURATION_NAME, CONFIGURATIONS_PATH, trimConfiguration } from '../../webhook/ca-bundle.ts';
 import { decideProxyAddress, trimNode } from '../../webhook/proxy-address.ts';
 import { getObject } from '../cluster/connection.ts';
-import { type LiveSettings, readLiveSettings } from '../cluster/live-settings.ts';
+import { CONFIG_PATH, type LiveSettings, readLiveSettings } from '../cluster/live-settings.ts';
 import { listAll, type MeshedPod, meshedPods } from '../cluster/pods.ts';
 import { probeWebhook } from '../cluster/probe.ts';
 import { messageOf } from '../host.ts';
@@ -19,6 +19,7 @@ import {
   judgeServing,
 } from './certificates.ts';
 import { count, type Finding, failure, few, ok, warning } from './finding.ts';
+import { judgeMeshTls } from './mesh-tls.ts';
 import { judgeDaemons, judgeReplicas } from './placement.ts';
 
 const APPLY = 'kubectl apply -k manifests/ (or -f manifests/nodemesh.yaml)';
@@ -45,6 +46,7 @@ export async function checkInstalled(context: CheckContext): Promise<Finding[]> 
     readable('webhook.reachable', () => checkReachable(api)),
     readable('webhook.replicas', () => checkReplicas(api)),
     readable('proxy.address', () => checkAddress(context, live)),
+    readable('mesh.tls', () => checkMeshTls(api)),
     readable('daemon.nodes', () => checkPods(api, known)),
   ];
   return (await Promise.all(groups)).flat();
@@ -172,6 +174,11 @@ async function checkAddress({ api, inCluster }: CheckContext, live: LiveSettings
           `pods may see that otherwise; else ${hint}`,
         ),
       ];
+}
+
+async function checkMeshTls(api: KubernetesApi): Promise<Finding[]> {
+  const map = (await getObject(api, CONFIG_PATH)) as (KubernetesObject & { data?: Record<string, string> }) | undefined;
+  return [judgeMeshTls(map?.data?.['daemon.yaml'])];
 }
 
 async function checkPods(api: KubernetesApi, live: LiveSettings | undefined): Promise<Finding[]> {

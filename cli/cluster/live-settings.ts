@@ -6,7 +6,7 @@ import { MESH_NAMESPACE } from '../settings.ts';
 import { getObject } from './connection.ts';
 import { probeWebhook } from './probe.ts';
 
-const CONFIG_PATH = `/api/v1/namespaces/${MESH_NAMESPACE}/configmaps/nodemesh-config`;
+export const CONFIG_PATH = `/api/v1/namespaces/${MESH_NAMESPACE}/configmaps/nodemesh-config`;
 
 /** How the webhook of a cluster injects pods now. */
 export interface LiveSettings {

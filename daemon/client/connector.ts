@@ -48,6 +48,8 @@ export interface Connector {
   connect(address: ServerAddress, events: ConnectionEvents): Socket;
   /** Why a connection never became ready: the error that its socket ended with, for the person who reads the answer. */
   explain(address: ServerAddress, cause: Error | undefined): ProxyError;
+  /** Whether whom a connection leads to is trusted no more, so that it must end at once. */
+  revoked?(address: ServerAddress): boolean;
 }
 
 /** Without TLS. */

@@ -91,7 +91,7 @@ export class Http1ClientConnection implements UpstreamConnection {
         const idle = this.#served > 0 && this.#sink === undefined && !this.#tunnel;
         if (idle) this.#socket.destroy();
       },
-      onread: { buffer: () => this.#buffer, callback: this.#onRead },
+      onread: { buffer: () => this.#nextBuffer(), callback: this.#onRead },
     });
     this.#socket = socket;
     socket.on('data', this.#onData); // of a connector that has no use for `onread`
@@ -157,7 +157,9 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (this.#socket.writableLength === 0) return true;
     if (!this.#telling) {
       this.#telling = true;
-      this.#socket.write('', this.#onWritten);
+      // An empty write has TLS read on at once, into the place that a read under way is still looked at in.
+      if (this.#overTls) setImmediate(() => this.#socket.write('', this.#onWritten));
+      else this.#socket.write('', this.#onWritten);
     }
     return false;
   }
@@ -209,6 +211,10 @@ export class Http1ClientConnection implements UpstreamConnection {
     this.#socket.destroy();
   }
 
+  get #overTls(): boolean {
+    return 'encrypted' in this.#socket;
+  }
+
   readonly #onDrain = (): void => this.#sink?.onUpstreamWritable();
 
   readonly #onRead = (length: number): boolean => {
@@ -221,6 +227,12 @@ export class Http1ClientConnection implements UpstreamConnection {
     if (length <= SMALL_READ_BYTES) this.#returnBuffer();
     return true;
   };
+
+  /** What TLS has decrypted comes although the socket is paused; what was lent stays whole. */
+  #nextBuffer(): Buffer {
+    if (this.#lent && this.#overTls) this.#buffer = takeBuffer();
+    return this.#buffer;
+  }
 
   /** What the caller has not taken yet must not be overwritten, by whoever reads next. */
   #returnBuffer(): void {
@@ -341,7 +353,7 @@ export class Http1ClientConnection implements UpstreamConnection {
     }
     this.#ended = true;
     const unanswered = this.#sink !== undefined && !this.#answerBegun;
-    if (unanswered && !('encrypted' in this.#socket)) this.#askWhetherRead();
+    if (unanswered && !this.#overTls) this.#askWhetherRead();
     else this.#socket.destroy();
   };
 

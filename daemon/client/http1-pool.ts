@@ -186,6 +186,9 @@ export class Http1Pool implements ConnectionOwner {
 
   #sweep(): void {
     const now = this.now();
+    if (this.#connector.revoked !== undefined) {
+      for (const connection of this.#open) if (this.#connector.revoked(connection.address)) connection.close();
+    }
     for (const [key, idle] of [...this.#idle]) {
       let open = this.#places.get(key)?.open ?? 0;
       for (const connection of [...idle]) {

@@ -2,9 +2,10 @@ import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext } from 'node:tls';
 import { ProxyError } from '../http/proxy-error.ts';
+import { readTlsInto } from '../http/tls-reads.ts';
 import { resetThrough } from '../http/tls-reset.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { chainVerdict, judgePeer, type Refusal } from '../identity/peer-check.ts';
+import { type CredentialSource, pemOptions } from '../identity/identity.ts';
+import { chainVerdict, type Judge, type Refusal } from '../identity/peer-check.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { addressText, type ConnectionEvents, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
 
@@ -19,13 +20,16 @@ const CHAIN_ERROR = /^(?:CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_
 
 export interface PeerTlsOptions {
   readonly mode: 'permissive' | 'required';
-  readonly identity: IdentitySource;
-  readonly trustDomain: string;
+  readonly identity: CredentialSource;
+  readonly judge: Judge;
+  /** Whether a node is in the cluster no more: connections to its daemon end. */
+  readonly gone?: ((node: string) => boolean) | undefined;
+  /** The name that is asked for (SNI), and whether what answers must be of a CA that is believed. */
+  readonly serverName?: string | undefined;
+  readonly checksChain?: boolean | undefined;
   readonly metrics: TlsMetrics;
   /** Monotonic, ms. */
   readonly now: () => number;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
 }
 
 /**
@@ -93,8 +97,15 @@ export class PeerTls implements Connector {
     return PLAINTEXT.explain(address, cause);
   }
 
-  #connectSecurely(address: ServerAddress, secureContext: SecureContext, { onReady }: ConnectionEvents): Socket {
-    const { trustDomain, metrics, wallClock } = this.#options;
+  revoked({ node }: ServerAddress): boolean {
+    const { gone, metrics } = this.#options;
+    if (node === undefined || gone?.(node) !== true) return false;
+    metrics.closed('client', 'node_gone');
+    return true;
+  }
+
+  #connectSecurely(address: ServerAddress, secureContext: SecureContext, events: ConnectionEvents): Socket {
+    const { judge, serverName, checksChain = true, metrics } = this.#options;
     const key = sessionKey(address);
     const raw = PLAINTEXT.connect(address, { onReady() {} });
     const session = this.#sessions.get(key);
@@ -102,7 +113,9 @@ export class PeerTls implements Connector {
       socket: raw,
       secureContext,
       ALPNProtocols: ALPN,
-      checkServerIdentity: () => undefined, // judgePeer does, for resumed sessions too
+      checkServerIdentity: () => undefined, // `judge` does, for resumed sessions too
+      rejectUnauthorized: checksChain,
+      ...(serverName === undefined ? {} : { servername: serverName }),
       ...(session === undefined ? {} : { session: session.ticket }),
     });
     raw.on('error', (error) => socket.destroy(error));
@@ -113,14 +126,14 @@ export class PeerTls implements Connector {
     socket.once('secureConnect', () => {
       clearTimeout(timer);
       certificate = socket.isSessionReused() ? session?.certificate : socket.getPeerX509Certificate();
-      const expected = { trustDomain, node: address.node, now: wallClock() };
-      const verdict = judgePeer({ certificate, chainError: undefined }, expected);
+      const verdict = judge({ certificate, chainError: undefined }, address.node);
       if ('refusal' in verdict) {
         socket.destroy(this.#refuse(address, verdict));
         return;
       }
       metrics.connected('client', socket.isSessionReused() ? 'resumed' : 'full');
-      onReady();
+      if (events.onread !== undefined) readTlsInto(socket, events.onread);
+      events.onReady();
       socket.uncork();
     });
     socket.on('session', (ticket) => {
@@ -142,9 +155,7 @@ export class PeerTls implements Connector {
     const { current } = this.#options.identity;
     if (current === undefined) return undefined;
     this.#context ??= createSecureContext({
-      cert: current.certificate,
-      key: current.key,
-      ca: [...current.authorities],
+      ...pemOptions(current),
       minVersion: 'TLSv1.3',
     });
     return this.#context;

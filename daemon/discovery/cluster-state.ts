@@ -6,6 +6,7 @@ import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 import { type PolicyChange, type PolicyKind, PolicyView } from '../policy/policy-view.ts';
 import type { Place } from './locality.ts';
 import { NodeAddresses } from './node-addresses.ts';
+import { NodePresence } from './node-presence.ts';
 import { PodsByAddress } from './pods-by-address.ts';
 import { ServiceEntry } from './service-entry.ts';
 
@@ -41,7 +42,9 @@ export type ClusterChange =
 export class ClusterState {
   readonly nodes = new NodeAddresses();
   readonly policies = new PolicyView((ip) => this.localPod(ip));
+  readonly #presence = new NodePresence();
   readonly #nodeName: string;
+  readonly #now: () => number;
   readonly #entries = new Map<string, ServiceEntry>();
   readonly #byClusterIp = new Map<string, ServiceEntry>();
   /** By the key of the object that publishes them. */
@@ -59,9 +62,10 @@ export class ClusterState {
     return this.#lastVersion;
   };
 
-  /** `nodeName`: the daemon's own. */
-  constructor(nodeName: string) {
+  /** `nodeName`: the daemon's own; `now`: monotonic, ms. */
+  constructor(nodeName: string, now: () => number = () => performance.now()) {
     this.#nodeName = nodeName;
+    this.#now = now;
   }
 
   /** Where this daemon's callers are. */
@@ -101,6 +105,11 @@ export class ClusterState {
   /** Changes whenever endpoints do. */
   get endpointsVersion(): number {
     return this.#lastVersion;
+  }
+
+  /** Whether a node is gone from the cluster for good, so that nobody is its daemon any more. */
+  nodeGone(name: string): boolean {
+    return this.#presence.gone(name, this.#now(), this.#readinessDoubted);
   }
 
   /** By `namespace/name`. */
@@ -148,10 +157,8 @@ export class ClusterState {
     else if (change.kind === 'pods') this.applyLocalPods(change.changes);
     else if (change.kind === 'nodes') this.applyNodes(change.changes);
     else if (change.kind === 'doubted') this.readinessDoubted = change.doubted;
-    else if (change.kind === 'read') {
-      this.#unread.delete(change.what);
-      this.policies.read(change.what);
-    } else this.policies.apply(change);
+    else if (change.kind === 'read') this.#markRead(change.what);
+    else this.policies.apply(change);
   }
 
   applyServices(changes: readonly ObjectChange<Service>[]): void {
@@ -192,7 +199,14 @@ export class ClusterState {
   applyNodes(changes: readonly ObjectChange<Node>[]): void {
     const { zone } = this.place;
     this.nodes.apply(changes);
+    this.#presence.apply(changes, this.#now());
     if (this.place.zone !== zone) this.#touchAll();
+  }
+
+  #markRead(kind: ClusterKind | PolicyKind): void {
+    this.#unread.delete(kind);
+    this.policies.read(kind);
+    if (kind === 'nodes') this.#presence.read(this.#now());
   }
 
   #touchAll(): void {

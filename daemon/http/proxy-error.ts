@@ -179,6 +179,13 @@ export const PROXY_ERRORS = {
     advice:
       "The request was sent to nobody within routers[].bindingTimeoutMs. Check DNS where the name is outside, the network to the destination, and whether client.hostConnectionPool's maxSize is enough.",
   },
+  too_many_connections: {
+    status: 503,
+    retryable: true,
+    advice:
+      'One caller has as many connections open as it may (routers[].servers[].maxConnectionsPerCaller), or sends too many heads at a time without ending them. Close connections that are not needed, or use them for more than one request.',
+    retryAfterS: 1,
+  },
   overloaded: {
     status: 503,
     retryable: true,

@@ -19,7 +19,7 @@ import type { Readiness } from '../../lib/readiness.ts';
 import type { Identity, IdentitySource } from './identity.ts';
 
 const REQUESTS_PATH = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
-/** The wall clock is asked this often whether renewal is due: a timer of hours stops while the machine is suspended. */
+/** The wall clock is asked at least this often whether renewal is due: a timer of hours stops while the machine is suspended. */
 const CHECK_MS = 30_000;
 const RETRY = { minMs: 500, maxMs: 30_000 };
 const POLL = { minMs: 200, maxMs: 3_000 };
@@ -128,7 +128,7 @@ export class KubernetesIdentity implements IdentitySource {
           results.with('success').inc();
         }
         failures = 0;
-        if (this.#due()) pauseMs = 0; // another CA has taken over meanwhile
+        pauseMs = this.#pauseMs();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         this.#failure = error instanceof Error ? error.message : String(error);
@@ -177,6 +177,13 @@ export class KubernetesIdentity implements IdentitySource {
     const certified = this.#certified;
     if (certified === undefined || this.#options.wallClock() >= certified.renewAt) return true;
     return !certified.certificate.verify(new X509Certificate(signing).publicKey);
+  }
+
+  /** Until renewal is due: at once where another CA has taken over meanwhile. */
+  #pauseMs(): number {
+    if (this.#due()) return 0;
+    const { renewAt = Infinity } = this.#certified ?? {};
+    return Math.min(CHECK_MS, renewAt - this.#options.wallClock());
   }
 
   async #obtain(api: KubernetesApi): Promise<Certified> {

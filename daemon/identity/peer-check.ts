@@ -11,6 +11,8 @@ export type TlsRefusal =
   | 'not_yet_valid'
   | 'not_a_node'
   | 'wrong_node'
+  | 'wrong_name'
+  | 'node_gone'
   | 'handshake';
 
 /** What a handshake has shown of the other side. */
@@ -24,6 +26,8 @@ export interface PeerCredentials {
 export interface PeerExpectation {
   readonly trustDomain: string;
   readonly node: string | undefined;
+  /** Whether a node is in the cluster no more. */
+  readonly gone: (node: string) => boolean;
   /** Wall clock, ms since 1970. */
   readonly now: number;
 }
@@ -34,21 +38,22 @@ export interface Refusal {
   readonly why: string;
 }
 
-export type PeerVerdict = { readonly node: string } | Refusal;
+/** `node`: whose daemon it is, where its certificate says so. */
+export type PeerVerdict = { readonly node: string | undefined } | Refusal;
+
+/** Judges the other side of a handshake. `node`: the one whose daemon it must be; undefined: any. */
+export type Judge = (shown: PeerCredentials, node: string | undefined) => PeerVerdict;
 
 /**
- * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's.
+ * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's,
+ * of a node that is still there.
  * Time is checked here as well, since a resumed session repeats what was true of its first handshake.
  */
-export function judgePeer({ certificate, chainError }: PeerCredentials, expected: PeerExpectation): PeerVerdict {
-  if (certificate === undefined) return { refusal: 'no_certificate', why: 'it showed no certificate' };
-  if (chainError !== undefined) return chainVerdict(chainError);
-  const { trustDomain, node, now } = expected;
-  const { validFrom, validTo, subjectAltName } = certificate;
-  if (now > Date.parse(validTo)) return { refusal: 'expired', why: `its certificate ended at ${validTo}` };
-  if (now < Date.parse(validFrom)) {
-    return { refusal: 'not_yet_valid', why: `its certificate is valid from ${validFrom} only` };
-  }
+export function judgePeer(shownBy: PeerCredentials, expected: PeerExpectation): PeerVerdict {
+  const { trustDomain, node, gone, now } = expected;
+  const invalid = judgeCertificate(shownBy, now);
+  if (invalid !== undefined) return invalid;
+  const subjectAltName = shownBy.certificate?.subjectAltName;
   const shown = nodeOfNames(trustDomain, subjectAltName);
   if (shown === undefined) {
     return { refusal: 'not_a_node', why: `its certificate is of no node of ${trustDomain} but of ${subjectAltName}` };
@@ -56,7 +61,35 @@ export function judgePeer({ certificate, chainError }: PeerCredentials, expected
   if (node !== undefined && shown !== node) {
     return { refusal: 'wrong_node', why: `its certificate is of node ${shown}, not of node ${node}` };
   }
+  if (gone(shown))
+    return { refusal: 'node_gone', why: `its certificate is of node ${shown}, which is not in the cluster` };
   return { node: shown };
+}
+
+/** Refuses what is no certificate of a CA that is believed, valid at `now` (wall clock, ms since 1970). */
+export function judgeCertificate({ certificate, chainError }: PeerCredentials, now: number): Refusal | undefined {
+  if (certificate === undefined) return { refusal: 'no_certificate', why: 'it showed no certificate' };
+  if (chainError !== undefined) return chainVerdict(chainError);
+  const { validFrom, validTo } = certificate;
+  if (now > Date.parse(validTo)) return { refusal: 'expired', why: `its certificate ended at ${validTo}` };
+  if (now < Date.parse(validFrom)) {
+    return { refusal: 'not_yet_valid', why: `its certificate is valid from ${validFrom} only` };
+  }
+  return undefined;
+}
+
+/**
+ * Judges by a name, as linkerd does by `commonName`: one of the certificate's DNS names, or its common name where it has none
+ * (RFC 6125 §6.4.4).
+ */
+export function judgeName(shown: PeerCredentials, name: string, now: number): PeerVerdict {
+  const invalid = judgeCertificate(shown, now);
+  if (invalid !== undefined) return invalid;
+  if (shown.certificate?.checkHost(name) === undefined) {
+    const { subject, subjectAltName } = shown.certificate ?? {};
+    return { refusal: 'wrong_name', why: `its certificate is not for "${name}" but for ${subjectAltName ?? subject}` };
+  }
+  return { node: undefined };
 }
 
 /** What a chain's error means here. `code` is OpenSSL's, as `tls` names it. */

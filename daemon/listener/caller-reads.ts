@@ -14,10 +14,10 @@ export class CallerReads {
     return this.#buffer.subarray(0, length);
   }
 
-  /** Where the next read goes; `inBody`: more of a body is to come. */
-  next(inBody: boolean): Buffer {
+  /** Where the next read goes; `inBody`: more of a body is to come, `unpaused`: though what is in use is not free yet. */
+  next(inBody: boolean, unpaused: boolean): Buffer {
     if (!inBody) this.giveBack();
-    else if (this.#buffer === LANDING) this.#buffer = takeBuffer();
+    else if (this.#buffer === LANDING || (unpaused && this.lent)) this.#buffer = takeBuffer();
     return this.#buffer;
   }
 

@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
 import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, type ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
+import { readTlsInto } from '../http/tls-reads.ts';
 import type { CallerTurns, WaitingRequest } from '../policy/caller-turns.ts';
 import { CallerReads } from './caller-reads.ts';
 import { ClosingTimer } from './closing-timer.ts';
@@ -26,6 +28,8 @@ export interface ConnectionHost {
   /** Whether a further request is taken, and if not why. Each that is taken is released once. */
   admit(caller: Caller): ProxyError | undefined;
   release(caller: Caller): void;
+  /** Takes note that a caller's heads that are not complete hold so many bytes more, or less; gives why no more are taken. */
+  holdHead?(caller: Caller, bytes: number): ProxyError | undefined;
   /** Field lines that an answer to a request that is not admitted gets. */
   refusalLines(error: ProxyError): string;
   onRefused(error: ProxyError): void;
@@ -44,8 +48,12 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   #unread: Buffer | undefined;
   /** How many of them have been searched for the end of a head in vain. */
   #searched = 0;
+  /** How many of them the host has taken note of. */
+  #held = 0;
   #consuming = false;
   readonly #reads = new CallerReads();
+  /** What has been decrypted is read although the socket is paused. */
+  readonly #overTls: boolean;
   readonly #patience = new Patience();
   /** An empty write waits behind the others, to tell when they are done. */
   #telling = false;
@@ -57,7 +65,9 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   readonly #timer = new ClosingTimer();
 
   constructor(socket: Socket, caller: Caller, host: ConnectionHost) {
-    this.socket = readInto(socket, { buffer: () => this.#nextBuffer(), callback: this.#onRead }) ?? socket;
+    const onread = { buffer: () => this.#nextBuffer(), callback: this.#onRead };
+    this.#overTls = socket instanceof TLSSocket && readTlsInto(socket, onread);
+    this.socket = this.#overTls ? socket : (readInto(socket, onread) ?? socket);
     this.caller = caller;
     this.#host = host;
     this.#waitingSince = host.now();
@@ -174,7 +184,9 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   tellWritten(): void {
     if (this.#telling) return;
     this.#telling = true;
-    this.socket.write('', this.#onWritten);
+    // An empty write has TLS read on at once, into the place that a read under way is still looked at in.
+    if (this.#overTls) setImmediate(() => this.socket.write('', this.#onWritten));
+    else this.socket.write('', this.#onWritten);
   }
 
   readonly #onWritten = (): void => {
@@ -191,7 +203,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   };
 
   #nextBuffer(): Buffer {
-    return this.#reads.next(this.#exchange?.bodyComplete === false);
+    return this.#reads.next(this.#exchange?.bodyComplete === false, this.#overTls);
   }
 
   pauseBody(): void {
@@ -253,8 +265,10 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
       if (this.#searched === 0) this.#waitingSince = this.#host.now();
       this.#unread = this.#reads.keep(bytes, at);
       this.#searched = this.#unread.length;
+      this.#hold(this.#searched);
       return undefined;
     }
+    if (this.#held !== 0) this.#hold(0);
     this.#searched = 0;
     const exchange = new Http1Exchange(this, read.head, this.#host.now());
     this.#exchange = exchange;
@@ -265,6 +279,14 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
       this.begin(refusal);
     else turns.wait(this.caller.address, this);
     return read.bodyOffset;
+  }
+
+  /** Throws ProxyError where the caller's heads, all together, are too much. */
+  #hold(bytes: number): void {
+    const more = bytes - this.#held;
+    this.#held = bytes;
+    const refusal = this.#host.holdHead?.(this.caller, more);
+    if (refusal !== undefined && more > 0) throw refusal;
   }
 
   get waitingSince(): number | undefined {
@@ -323,6 +345,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     if (this.#closing) return;
     this.#closing = true;
     this.#unread = undefined;
+    if (this.#held !== 0) this.#hold(0);
     this.#timer.clear();
     this.socket.end(() => this.#timer.linger(this.socket));
     this.socket.resume();
@@ -344,6 +367,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
 
   #onClose(): void {
     this.#timer.clear();
+    if (this.#held !== 0) this.#hold(0);
     this.#exchange?.callerGone();
     this.#letGo();
     this.#reads.giveBack();

@@ -1,14 +1,18 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
 import type { Caller, ExchangeHandler } from '../http/exchange.ts';
-import type { ProxyError } from '../http/proxy-error.ts';
+import { ProxyError } from '../http/proxy-error.ts';
 import type { Admission } from '../policy/admission.ts';
 import type { CallerTurns } from '../policy/caller-turns.ts';
+import { SourceCounts } from '../policy/source-counts.ts';
+import { errorAnswer } from './http1-exchange.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
 import { TlsFront, type TlsFrontOptions } from './tls-front.ts';
 
 const SWEEP_MS = 1_000;
 const BACKLOG = 1024;
+/** Heads that are begun and not ended, of one address: 32 of the longest. */
+const MAX_HELD_BYTES = 2 * 1024 * 1024;
 
 export interface ListenerOptions {
   /** Of the router that it serves; for logs. */
@@ -21,6 +25,8 @@ export interface ListenerOptions {
   readonly admission: Admission;
   /** Of this event loop, whichever listener a request comes to. */
   readonly turns?: CallerTurns | undefined;
+  /** Undefined: no limit. */
+  readonly maxConnectionsPerCaller?: number | undefined;
   /** Field lines that an answer to a request that is not admitted gets. */
   readonly refusalLines: (error: ProxyError) => string;
   readonly onRefused: (error: ProxyError) => void;
@@ -39,6 +45,8 @@ export class Listener implements ConnectionHost {
   readonly #server: Server;
   readonly #tls: TlsFront | undefined;
   readonly #connections = new Set<Http1ServerConnection>();
+  readonly #bySource = new SourceCounts();
+  readonly #heldBytes = new SourceCounts();
   #accepted = 0;
   #draining = false;
   #drained: (() => void) | undefined;
@@ -54,7 +62,11 @@ export class Listener implements ConnectionHost {
     this.#tls = front;
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, pauseOnConnect: front === undefined },
-      (socket) => (front === undefined ? this.#accept(socket, undefined) : front.take(socket)),
+      (socket) => {
+        if (!this.#admits(socket)) return;
+        if (front === undefined) this.#accept(socket, undefined);
+        else front.take(socket, sourceOf(socket.remoteAddress ?? ''));
+      },
     );
   }
 
@@ -119,13 +131,32 @@ export class Listener implements ConnectionHost {
     this.#options.admission.release(caller.address);
   }
 
+  holdHead({ address }: Caller, bytes: number): ProxyError | undefined {
+    this.#heldBytes.add(address, bytes);
+    if (this.#heldBytes.of(address) <= MAX_HELD_BYTES) return undefined;
+    return new ProxyError('too_many_connections', `${address} has begun too many heads that it does not end`);
+  }
+
   refusalLines(error: ProxyError): string {
     return this.#options.refusalLines(error);
   }
 
   onClosed(connection: Http1ServerConnection): void {
-    this.#connections.delete(connection);
+    if (this.#connections.delete(connection)) this.#bySource.add(connection.caller.address, -1);
     if (this.#draining && this.#connections.size === 0) this.#drained?.();
+  }
+
+  /** Ends a connection of whom has too many: told why in plaintext, where that may be spoken. */
+  #admits(socket: Socket): boolean {
+    const { maxConnectionsPerCaller: max = Infinity } = this.#options;
+    const address = sourceOf(socket.remoteAddress ?? '');
+    if (this.#bySource.of(address) + (this.#tls?.pendingOf(address) ?? 0) < max) return true;
+    const error = new ProxyError('too_many_connections', `${address} has ${max} connections open, as many as it may`);
+    this.#options.onRefused(error);
+    socket.on('error', () => {}); // 'close' follows
+    if (this.#tls !== undefined) socket.resetAndDestroy();
+    else socket.end(errorAnswer(error, this.#options.refusalLines(error)), () => socket.destroy());
+    return false;
   }
 
   #accept(socket: Socket, node: string | undefined): void {
@@ -135,13 +166,22 @@ export class Listener implements ConnectionHost {
       socket.destroy();
       return;
     }
-    const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice('::ffff:'.length) : remoteAddress;
+    const address = sourceOf(remoteAddress);
     this.#accepted += 1;
+    this.#bySource.add(address, 1);
     this.#connections.add(new Http1ServerConnection(socket, { address, port: remotePort, node }, this));
   }
 
   #sweep(): void {
     const now = this.now();
-    for (const connection of this.#connections) connection.sweep(now);
+    for (const connection of this.#connections) {
+      if (this.#tls?.revoked(connection.caller.node) === true) connection.destroy();
+      else connection.sweep(now);
+    }
   }
+}
+
+/** A socket's peer; an IPv4 address is one, whichever socket it comes to. */
+function sourceOf(remoteAddress: string): string {
+  return remoteAddress.startsWith('::ffff:') ? remoteAddress.slice('::ffff:'.length) : remoteAddress;
 }

@@ -3,8 +3,9 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { meshErrorLines } from '../http/mesh-errors.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { resetThrough } from '../http/tls-reset.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { judgePeer, type Refusal } from '../identity/peer-check.ts';
+import { type CredentialSource, pemOptions } from '../identity/identity.ts';
+import type { Judge, Refusal } from '../identity/peer-check.ts';
+import { SourceCounts } from '../policy/source-counts.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
 import { errorAnswer } from './http1-exchange.ts';
 
@@ -17,13 +18,16 @@ const LINGER_MS = 1_000;
 /** TLS's record type of a handshake (RFC 8446 §5.1); no method of HTTP begins with it. */
 const TLS_HANDSHAKE = 0x16;
 
+const ANYONE = { node: undefined };
+
 export interface TlsFrontOptions {
   readonly mode: 'permissive' | 'required';
-  readonly identity: IdentitySource;
-  readonly trustDomain: string;
+  readonly identity: CredentialSource;
+  /** Whom to let in. Undefined: anyone, and nobody is asked for a certificate. */
+  readonly judge: Judge | undefined;
+  /** Whether a node is in the cluster no more: connections of its daemon end. */
+  readonly gone?: ((node: string) => boolean) | undefined;
   readonly metrics: TlsMetrics;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
 }
 
 /** Takes a connection that may carry requests: of a node's daemon, or (under `permissive`) of anyone in plaintext. */
@@ -38,7 +42,8 @@ export class TlsFront {
   readonly #accept: AcceptSocket;
   readonly #server: Server;
   /** Connections that carry no requests yet. */
-  readonly #pending = new Set<Socket>();
+  readonly #pending = new Map<Socket, string>();
+  readonly #pendingBySource = new SourceCounts();
   readonly #raw = new Map<string, Socket>();
 
   constructor(options: TlsFrontOptions, accept: AcceptSocket) {
@@ -47,7 +52,7 @@ export class TlsFront {
     this.#server = createServer({
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['http/1.1'],
-      requestCert: true,
+      requestCert: options.judge !== undefined,
       rejectUnauthorized: false, // who is not let in is told why
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       sessionTimeout: SESSION_SECONDS,
@@ -62,10 +67,11 @@ export class TlsFront {
     options.identity.onChange(() => this.#useIdentity());
   }
 
-  /** Takes a connection as it was accepted. */
-  take(socket: Socket): void {
-    this.#pending.add(socket);
-    const forget = () => this.#pending.delete(socket);
+  /** Takes a connection as it was accepted; `source`: whose it is. */
+  take(socket: Socket, source: string): void {
+    this.#pending.set(socket, source);
+    this.#pendingBySource.add(source, 1);
+    const forget = () => this.#forget(socket);
     socket.on('error', forget); // 'close' follows
     socket.once('close', forget);
     socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, () => socket.destroy());
@@ -82,9 +88,29 @@ export class TlsFront {
     });
   }
 
+  /** Whether a caller that was let in is trusted no more. */
+  revoked(node: string | undefined): boolean {
+    const { gone, metrics } = this.#options;
+    if (node === undefined || gone?.(node) !== true) return false;
+    metrics.closed('server', 'node_gone');
+    return true;
+  }
+
+  /** How many connections of an address carry no requests yet. */
+  pendingOf(source: string): number {
+    return this.#pendingBySource.of(source);
+  }
+
   /** Ends whatever carries no requests yet. */
   destroyPending(): void {
-    for (const socket of this.#pending) socket.destroy();
+    for (const socket of this.#pending.keys()) socket.destroy();
+  }
+
+  #forget(socket: Socket): void {
+    const source = this.#pending.get(socket);
+    if (source === undefined) return;
+    this.#pending.delete(socket);
+    this.#pendingBySource.add(source, -1);
   }
 
   #useIdentity(): void {
@@ -92,9 +118,7 @@ export class TlsFront {
     if (current === undefined) return;
     // With new ticket keys: sessions of the identity before end in a full handshake.
     this.#server.setSecureContext({
-      cert: current.certificate,
-      key: current.key,
-      ca: [...current.authorities],
+      ...pemOptions(current),
       minVersion: 'TLSv1.3',
       ticketKeys: Buffer.from(current.ticketKeys),
       sessionTimeout: SESSION_SECONDS,
@@ -115,7 +139,7 @@ export class TlsFront {
   }
 
   #onSecure(socket: TLSSocket): void {
-    const { trustDomain, metrics, wallClock } = this.#options;
+    const { judge, metrics } = this.#options;
     const raw = this.#raw.get(connectionKey(socket));
     if (raw === undefined) {
       socket.destroy();
@@ -126,12 +150,12 @@ export class TlsFront {
       certificate: socket.getPeerX509Certificate(),
       chainError: socket.authorized ? undefined : String(socket.authorizationError ?? 'unknown'),
     };
-    const verdict = judgePeer(shown, { trustDomain, node: undefined, now: wallClock() });
+    const verdict = judge === undefined ? ANYONE : judge(shown, undefined);
     if ('refusal' in verdict) {
       this.#refuse(socket, verdict);
       return;
     }
-    this.#pending.delete(raw);
+    this.#forget(raw);
     metrics.connected('server', socket.isSessionReused() ? 'resumed' : 'full');
     this.#accept(socket, verdict.node);
   }
@@ -141,7 +165,7 @@ export class TlsFront {
       this.#refuse(socket, { refusal: 'plaintext', why: 'it speaks plaintext' });
       return;
     }
-    this.#pending.delete(socket);
+    this.#forget(socket);
     this.#options.metrics.connected('server', 'plaintext');
     this.#accept(socket, undefined);
     socket.resume();

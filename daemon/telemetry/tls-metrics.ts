@@ -7,6 +7,7 @@ type Side = 'client' | 'server';
 export class TlsMetrics {
   readonly #refused: Family<Counter>;
   readonly #connected: Family<Counter>;
+  readonly #closed: Family<Counter>;
 
   constructor(registry: MetricsRegistry) {
     this.#refused = registry.counter('tls_refused_total', 'Connections between daemons that were refused, by why.', [
@@ -18,10 +19,19 @@ export class TlsMetrics {
       'Connections between daemons by handshake: full, resumed, or plaintext (under permissive).',
       ['side', 'handshake'],
     );
+    this.#closed = registry.counter(
+      'tls_closed_total',
+      'Connections between daemons that were ended because the other side is trusted no more, by why.',
+      ['side', 'reason'],
+    );
   }
 
   refused(side: Side, reason: TlsRefusal): void {
     this.#refused.with(side, reason).inc();
+  }
+
+  closed(side: Side, reason: TlsRefusal): void {
+    this.#closed.with(side, reason).inc();
   }
 
   connected(side: Side, handshake: 'full' | 'resumed' | 'plaintext'): void {

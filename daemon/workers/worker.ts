@@ -17,7 +17,8 @@ import { ToldIdentity } from './told-identity.ts';
 /** Those that are not applied yet. */
 const changes: Uint8Array[] = [];
 const { config, environment, place, logLevel } = workerData as WorkerStart;
-const state = new ClusterState(environment.nodeName);
+const now = () => performance.now(); // counts from the start of the process in every thread
+const state = new ClusterState(environment.nodeName, now);
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
 const registry = new MetricsRegistry();
 const dataPath = new DataPath({
@@ -28,7 +29,7 @@ const dataPath = new DataPath({
   identity,
   registry,
   log: createLog('nodemesh-daemon', logLevel).child({ worker: place.index }),
-  now: () => performance.now(), // counts from the start of the process in every thread
+  now,
   wallClock: Date.now,
   random: Math.random,
 });

@@ -18,9 +18,30 @@ const HAPROXY: CProxy = {
   installed: isInstalled('haproxy', '-v'),
   command(dir, port, upstreamPort) {
     const file = join(dir, 'haproxy.cfg');
-    writeFileSync(
-      file,
-      `global
+    writeFileSync(file, haproxyConfig(`${port}`, `${upstreamPort}`));
+    return ['haproxy', '-db', '-f', file];
+  },
+};
+
+/**
+ * The configs of two haproxies of one thread each by the port that each listens on, the one that pods would call last: from `port` to `between`, there
+ * with mutual TLS 1.3 where wanted (`own.pem`, `ca.pem` in `dir`), and on to the application.
+ */
+export function haproxyPair(
+  dir: string,
+  { port, between, webPort, tls }: { port: number; between: number; webPort: number; tls: boolean },
+): [listens: number, config: string][] {
+  const suites = 'TLS_AES_256_GCM_SHA384'; // what Node's OpenSSL prefers too
+  const credentials = `ssl crt ${dir}/own.pem ca-file ${dir}/ca.pem verify required ssl-min-ver TLSv1.3 ciphersuites ${suites}`;
+  const secure = tls ? credentials : '';
+  return [
+    [between, haproxyConfig(`${between} ${tls ? `${credentials} alpn http/1.1` : ''}`, `${webPort}`)],
+    [port, haproxyConfig(`${port}`, `${between} ${secure}`)],
+  ];
+}
+
+function haproxyConfig(bind: string, server: string): string {
+  return `global
   nbthread 1
   maxconn 4000
 defaults
@@ -29,16 +50,13 @@ defaults
   timeout client 60s
   timeout server 60s
 frontend in
-  bind 127.0.0.1:${port}
+  bind 127.0.0.1:${bind}
   default_backend web
 backend web
   http-reuse always
-  server web 127.0.0.1:${upstreamPort}
-`,
-    );
-    return ['haproxy', '-db', '-f', file];
-  },
-};
+  server web 127.0.0.1:${server}
+`;
+}
 
 /** A reverse proxy as well: nginx is no forward proxy. Answers are passed on without a detour over the disk. */
 const NGINX: CProxy = {

@@ -4,7 +4,8 @@
  * and writes nothing; with `--against <folder>` it compares with the daemon of another working tree alone, for before and after.
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
  * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others, `-- failures [case …]`
- * what slow, failing and missing pods cost, `-- discovery` what the size of a cluster costs.
+ * what slow, failing and missing pods cost, `-- discovery` what the size of a cluster costs, `-- tls` what mutual TLS between two hops
+ * costs, `-- rotation` whether certificates and CAs that change all the time fail a request.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -22,9 +23,11 @@ import { measureMemory } from './memory.ts';
 import { measureNeighbours } from './neighbours.ts';
 import { familyCpuUs, machineCpuUs, Processes, usage } from './processes.ts';
 import { type Circumstances, comparison, page, results, tables } from './report.ts';
+import { measureRotation } from './rotation.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
+import { measureTls } from './tls.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWebhook } from './webhook.ts';
 import { measureWorkers } from './workers.ts';
@@ -48,7 +51,7 @@ const { values, positionals } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     against: { type: 'string' },
-    minutes: { type: 'string', default: '60' },
+    minutes: { type: 'string' },
     rps: { type: 'string', default: '1000' },
   },
   allowPositionals: true,
@@ -63,6 +66,8 @@ try {
   else if (positionals.includes('discovery')) await discovery();
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('neighbours')) await neighbours();
+  else if (positionals.includes('tls')) await tls();
+  else if (positionals.includes('rotation')) await rotation();
   else if (positionals.includes('soak')) await soakLong();
   else if (positionals[0] === 'failures') await failures(positionals.slice(1));
   else await speed();
@@ -128,9 +133,18 @@ async function discovery(): Promise<void> {
   );
 }
 
+async function rotation(): Promise<void> {
+  const options = { minutes: Number(values.minutes ?? 5), print };
+  for (const verdict of await measureRotation(processes, dir, ROOT, options)) print(verdictLine(verdict));
+}
+
+async function tls(): Promise<void> {
+  for (const verdict of await measureTls(processes, dir, ROOT, foreignCpuUs, print)) print(verdictLine(verdict));
+}
+
 async function soakLong(): Promise<void> {
   const result = await soak(processes, dir, ROOT, {
-    minutes: Number(values.minutes),
+    minutes: Number(values.minutes ?? 60),
     requestsPerSecond: Number(values.rps),
     onSample: ({ atS, fds, heapMb, rssMb }) =>
       print(`${atS} s: ${fds} open files, heap ${heapMb.toFixed(1)} MB, RSS ${rssMb.toFixed(1)} MB`),

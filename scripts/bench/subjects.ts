@@ -30,7 +30,7 @@ export async function startAll(
   const main = buildDaemon(root);
   const subjects = [
     await oneHop(processes, dir, main, upstreamPort),
-    await twoHops(processes, dir, main, upstreamPort),
+    await startTwoHops(processes, dir, main, upstreamPort),
   ];
   for (const proxy of C_PROXIES.filter((one) => one.installed)) {
     const [port = 0] = await freePorts(1);
@@ -71,7 +71,7 @@ export async function startDaemonPaths(
   const main = buildDaemon(root);
   return {
     oneHop: () => oneHop(processes, dir, main, upstreamPort),
-    twoHops: () => twoHops(processes, dir, main, upstreamPort),
+    twoHops: () => startTwoHops(processes, dir, main, upstreamPort),
   };
 }
 
@@ -115,7 +115,8 @@ async function oneHop(processes: Processes, dir: string, main: string, webPort: 
   return { name: ONE_HOP, own: true, port, pids: [pid] };
 }
 
-async function twoHops(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
+/** Starts two daemons, one behind the other, in plaintext. */
+export async function startTwoHops(processes: Processes, dir: string, main: string, webPort: number): Promise<Subject> {
   const [port = 0, adminPort = 0, second = 0, secondAdmin = 0] = await freePorts(4);
   const incoming = { dir, router: 'incoming', port: second, adminPort: secondAdmin, webPort } as const;
   const outgoing = { dir, router: 'outgoing', port, adminPort, webPort: second } as const;

@@ -9,6 +9,7 @@ import { POLICY_NAMESPACES } from './policy-pods.ts';
 import { policySuite } from './policy-suite.ts';
 import { scalingSuite } from './scaling-suite.ts';
 import { readSettings } from './settings.ts';
+import { tlsSuite } from './tls-suite.ts';
 import { webhookSuite } from './webhook-suite.ts';
 
 const SHOP = 'shop';
@@ -30,6 +31,7 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   accessSuite(cluster, SHOP);
   policySuite(cluster);
   errorsSuite(cluster, SHOP);
+  tlsSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
   webhookSuite(cluster, SHOP);

@@ -17,6 +17,7 @@ const IDS = [
   'webhook.reachable',
   'webhook.replicas',
   'proxy.address',
+  'mesh.tls',
   'daemon.nodes',
   'pods.current',
 ];
@@ -255,6 +256,24 @@ test('check: a config that the webhook would refuse', async (t) => {
     /^error proxy\.address: ConfigMap nodemesh-config, webhook\.yaml: proxyPrt: unknown key; did you mean "proxyPort"\?$/,
     /^warning pods\.current: not looked at/,
   );
+});
+
+test('check: TLS between daemons that is off, and a daemon.yaml that is refused or missing', async (t) => {
+  const cluster = await MeshCluster.start(t);
+  const tls = async (daemon: string) => {
+    await cluster.configure('', daemon);
+    return (await findings(cluster))
+      .filter(({ id }) => id === 'mesh.tls')
+      .map(({ severity, text }) => [severity, text]);
+  };
+  const router = '{protocol: http, label: incoming, interpreter: {transformers: [{kind: io.l5d.k8s.localnode}]}';
+  assert.deepEqual(await tls(`routers: [${router}, tls: required}]`), [['ok', 'incoming: required']]);
+  assert.deepEqual(await tls(`routers: [${router}}]`), [
+    ['warning', 'incoming: off: requests between nodes may go in plaintext'],
+  ]);
+  const [[severity, text] = []] = await tls('routers: [{protocol: ftp}]');
+  assert.equal(severity, 'error');
+  assert.match(text ?? '', /^ConfigMap nodemesh-config, daemon\.yaml: routers\[0\]\.protocol: only "http"/);
 });
 
 test('check: pods that are older than their label, or have another proxy', async (t) => {

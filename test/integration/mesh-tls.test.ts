@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { Agent, request } from 'node:http';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
@@ -108,6 +108,13 @@ describe('two daemons, tls: required', () => {
     }
   });
 
+  test('the mode is on /readyz and /metrics', async () => {
+    const { ip, port } = mesh.daemon('node-1').admin;
+    const ready = await fetch(`http://${ip}:${port}/readyz`);
+    assert.equal(await ready.text(), 'ok\nrouter outgoing: tls required\nrouter incoming: tls required\n');
+    assert.equal(await metric('node-1', 'tls_mode', { router: 'incoming', mode: 'required' }), 1);
+  });
+
   test('bodies of any size pass both ways, with backpressure', async () => {
     const body = randomBytes(8 * 1024 * 1024);
     const { host, port } = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing') };
@@ -117,6 +124,30 @@ describe('two daemons, tls: required', () => {
     const pieces: Buffer[] = [];
     for await (const piece of answer) pieces.push(piece);
     assert.ok(Buffer.concat(pieces).equals(body));
+  });
+
+  test('bodies that wait for a slow caller, many at a time, are not mixed up', async () => {
+    const { host, port } = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing') };
+    const echo = async () => {
+      const body = randomBytes(3 * 1024 * 1024);
+      const sent = request({
+        host,
+        port,
+        method: 'POST',
+        path: 'http://world/echo',
+        localAddress: caller.ip,
+        agent: false,
+      });
+      sent.end(body);
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      const pieces: Buffer[] = [];
+      for await (const piece of answer) {
+        pieces.push(piece);
+        if (pieces.length % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.ok(Buffer.concat(pieces).equals(body));
+    };
+    await Promise.all(Array.from({ length: 8 }, echo));
   });
 
   test('a switch of protocols passes, and half-closes with it', async () => {

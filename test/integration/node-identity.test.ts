@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { parse } from 'yaml';
 import { KubernetesIdentity } from '../../daemon/identity/kubernetes-identity.ts';
 import { CA_CONFIG_MAP, splitBundle } from '../../lib/certificates/node-identity.ts';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
@@ -14,6 +16,7 @@ import { Readiness } from '../../lib/readiness.ts';
 import { MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
 import { type CertificateSet, createAuthority, createServingCertificate } from '../../webhook/certificate-authority.ts';
 import { NodeSigner } from '../../webhook/node-signer.ts';
+import { metricValue } from '../support/daemon.ts';
 import { until } from '../support/mesh.ts';
 
 const HOUR_MS = 3_600_000;
@@ -50,6 +53,7 @@ describe("a daemon's identity", () => {
   /** The daemon of a node, with the token of a pod that runs on `podNode`. */
   const startDaemon = async (nodeName: string, podNode = nodeName) => {
     const [namespace, serviceAccount, pod] = ['nodemesh', 'nodemesh-daemon', `daemon-${podNode}`];
+    await kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: podNode } });
     const spec = { nodeName: podNode, containers: [{ name: 'daemon', image: 'daemon' }] };
     const stored = await kubernetes.apply({
       apiVersion: 'v1',
@@ -58,6 +62,7 @@ describe("a daemon's identity", () => {
       spec,
     });
     const readiness = new Readiness();
+    const metrics = new MetricsRegistry();
     const daemonApi = await api(pod, { namespace, serviceAccount, pod, podUid: stored.metadata.uid ?? '' });
     const identity = new KubernetesIdentity({
       loadApi: async () => daemonApi,
@@ -65,7 +70,7 @@ describe("a daemon's identity", () => {
       namespace,
       trustDomain: 'cluster.local',
       readiness,
-      metrics: new MetricsRegistry(),
+      metrics,
       log,
       now: () => performance.now(),
       wallClock: () => clock,
@@ -73,7 +78,7 @@ describe("a daemon's identity", () => {
     });
     stops.push(() => identity.stop());
     identity.start();
-    return { identity, readiness };
+    return { identity, readiness, metrics };
   };
   const newAuthority = async () => createServingCertificate(await createAuthority(clock), ['nodemesh-webhook'], clock);
 
@@ -144,6 +149,59 @@ describe("a daemon's identity", () => {
     assert.notEqual(identity.current?.certificate, first?.certificate);
   });
 
+  test('while nobody signs, the alerts come before anything breaks', async () => {
+    const signer = await startSigner();
+    const { identity, readiness, metrics } = await startDaemon('node-1');
+    await readiness.whenReady();
+    await signer.stop();
+    await kubernetes.goDown();
+    const file = new URL('../../manifests/monitoring/daemon-rules.yaml', import.meta.url);
+    const rules: { alert: string; expr: string }[] = parse(readFileSync(file, 'utf8')).spec.groups[0].rules;
+    const firing = () => {
+      const value = metricValue(metrics.render(), 'identity_expiry_seconds');
+      return rules.flatMap(({ alert, expr }) => {
+        const [, limit = ''] = /identity_expiry_seconds\{.*\}\) < ([\d* ]+)$/.exec(expr) ?? [];
+        const seconds = limit.split('*').reduce((product, factor) => product * Number(factor), 1);
+        return limit !== '' && value < seconds ? [alert] : [];
+      });
+    };
+    const [ends, ended] = ['NodemeshDaemonCertificateEnds', 'NodemeshDaemonCertificateEnded'];
+    const started = clock;
+    for (const [hours, expected] of [
+      [15.9, []], // never in a mesh that is well: it is renewed at 16
+      [17, []], // an hour without a signer
+      [18.1, [ends]],
+      [23.1, [ends, ended]],
+    ] as const) {
+      clock = started + hours * HOUR_MS;
+      identity.check();
+      await turn();
+      assert.deepEqual(firing(), expected, `after ${hours} hours`);
+      assert.ok(readiness.ready && identity.current !== undefined);
+    }
+    await kubernetes.comeUp();
+    await startSigner();
+    await until(
+      async () => {
+        identity.check();
+        return turn();
+      },
+      () => firing().length === 0,
+    );
+  });
+
+  test('a daemon whose node is deleted gets no further certificate, though its pod is still there', async () => {
+    await startSigner();
+    const { identity, readiness } = await startDaemon('node-1');
+    await readiness.whenReady();
+    const first = identity.current;
+    await kubernetes.remove('/api/v1/nodes/node-1');
+    clock += 25 * HOUR_MS;
+    identity.check();
+    await until(turn, () => /Denied: there is no node node-1/.test(readiness.pending()[0] ?? ''));
+    assert.equal(identity.current, first);
+  });
+
   test('a daemon whose pod runs on another node gets none, and says why', async () => {
     await startSigner();
     const { identity, readiness } = await startDaemon('node-1', 'node-2');
@@ -171,9 +229,22 @@ describe("a daemon's identity", () => {
     const { identity, readiness } = await startDaemon('node-1');
     await readiness.whenReady();
     const old = authority['ca.crt'];
+    const first = identity.current?.certificate;
     authority = await newAuthority();
     signer.check();
     await until(turn, () => identity.current?.authorities.length === 2);
+    const waiting = splitBundle(old + authority['ca.crt']);
+    assert.deepEqual(identity.current?.authorities, waiting, 'the new one waits behind the old one');
+    // A daemon that comes meanwhile waits too: whoever it speaks to may not know the new CA yet.
+    const late = await startDaemon('node-2');
+    await until(turn, () => kubernetes.list(REQUESTS).length === 2);
+    clock += 19_000;
+    signer.check();
+    for (let i = 0; i < 20; i += 1) await fetch(`${kubernetes.url}/readyz`);
+    assert.deepEqual([identity.current?.certificate, identity.current?.authorities], [first, waiting]);
+    assert.equal(late.identity.current, undefined);
+    clock += 2_000;
+    signer.check();
     const current = new X509Certificate(authority['ca.crt']);
     await until(turn, () => new X509Certificate(identity.current?.certificate ?? '').verify(current.publicKey));
     assert.deepEqual(identity.current?.authorities, splitBundle(authority['ca.crt'] + old));

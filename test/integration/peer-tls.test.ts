@@ -8,6 +8,7 @@ import { Http1Pool } from '../../daemon/client/http1-pool.ts';
 import { PeerTls } from '../../daemon/client/peer-tls.ts';
 import type { Exchange } from '../../daemon/http/exchange.ts';
 import { NO_BODY } from '../../daemon/http/message-head.ts';
+import { type Judge, judgePeer } from '../../daemon/identity/peer-check.ts';
 import { Listener } from '../../daemon/listener/listener.ts';
 import { Admission } from '../../daemon/policy/admission.ts';
 import { TlsMetrics } from '../../daemon/telemetry/tls-metrics.ts';
@@ -15,8 +16,13 @@ import { createLog } from '../../lib/log.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
 import { metricValue } from '../support/daemon.ts';
 import { makeAuthority, makeIdentity, type TestAuthority, TestIdentity, TRUST_DOMAIN } from '../support/identity.ts';
+import { until } from '../support/mesh.ts';
 
 const now = () => performance.now();
+/** Nodes that are in the cluster no more; a test adds one of its own. */
+const goneNodes = new Set<string>();
+const gone = (node: string) => goneNodes.has(node);
+const judgeNode: Judge = (shown, node) => judgePeer(shown, { trustDomain: TRUST_DOMAIN, node, gone, now: Date.now() });
 type Mode = 'permissive' | 'required';
 
 /** A listener that answers with the node of whoever asks. */
@@ -38,7 +44,7 @@ class Server {
       onRefused: () => {},
       admission: new Admission({ maxConcurrentRequests: undefined, lagging: () => false, now }),
       refusalLines: () => '',
-      tls: { mode, identity, trustDomain: TRUST_DOMAIN, metrics: new TlsMetrics(this.registry), wallClock: Date.now },
+      tls: { mode, identity, judge: judgeNode, gone, metrics: new TlsMetrics(this.registry) },
       now,
       log: createLog('test', 'silent'),
     });
@@ -77,7 +83,7 @@ class Client {
   constructor(identity: TestIdentity, mode: Mode, connector?: Connector) {
     this.identity = identity;
     const metrics = new TlsMetrics(this.registry);
-    const options = { mode, identity, trustDomain: TRUST_DOMAIN, metrics, now, wallClock: Date.now };
+    const options = { mode, identity, judge: judgeNode, gone, metrics, now };
     this.pool = new Http1Pool(60_000, now, connector ?? new PeerTls(options));
   }
 
@@ -201,6 +207,7 @@ describe('TLS between daemons', () => {
       ['wrong_authority', tls(makeIdentity(otherCa, 'node-1')), /not of this mesh's CA/],
       ['not_a_node', tls(makeIdentity(ca, '', { uri: 'spiffe://elsewhere/node/node-1' })), /of no node/],
       ['expired', tls(makeIdentity(ca, 'node-1', { from: -3, to: -1 })), /expired/],
+      ['not_yet_valid', tls(makeIdentity(ca, 'node-1', { from: 1 })), /not valid yet/],
     ];
     for (const [reason, socket, says] of cases) {
       const answer = await read(socket);
@@ -286,6 +293,32 @@ describe('TLS between daemons', () => {
     assert.match(answer, /^peer_not_trusted: .*of node node-2, not of node node-9/);
   });
 
+  test('a node that is gone is refused with its old certificate, and connections to and from its daemon end', async () => {
+    const own = await serve(new TestIdentity(makeIdentity(ca, 'node-2')));
+    const one = client(new TestIdentity(makeIdentity(ca, 'node-5')));
+    const other = client(new TestIdentity(makeIdentity(ca, 'node-1')));
+    assert.equal(await one.ask(own.address), '200 node-5 to node-2');
+    assert.equal(await other.ask(own.address), '200 node-1 to node-2');
+    goneNodes.add('node-5');
+    await until(
+      async () => turn(),
+      () => own.listener.openConnections === 1 && one.pool.openConnections === 0,
+    );
+    assert.equal(metricValue(own.registry.render(), 'tls_closed_total', { side: 'server', reason: 'node_gone' }), 1);
+    assert.match(await one.ask(own.address), /^502 .*its certificate is of node node-5, which is not in the cluster/s);
+    assert.equal(own.refused('node_gone'), 1);
+    assert.equal(await other.ask(own.address), '200 node-1 to node-2');
+    goneNodes.add('node-2');
+    await until(
+      async () => turn(),
+      () => other.pool.openConnections === 0,
+    );
+    assert.equal(metricValue(other.registry.render(), 'tls_closed_total', { side: 'client', reason: 'node_gone' }), 1);
+    assert.match(await other.ask(own.address), /^peer_not_trusted: .*of node node-2, which is not in the cluster/);
+    goneNodes.clear();
+    assert.equal(await one.ask(own.address), '200 node-5 to node-2');
+  });
+
   test('a new identity serves new connections; those that stand go on', async () => {
     const own = await serve(new TestIdentity(makeIdentity(ca, 'node-2')));
     const one = client(new TestIdentity(makeIdentity(ca, 'node-1')));
@@ -303,3 +336,8 @@ describe('TLS between daemons', () => {
     assert.deepEqual([one.handshakes('full'), one.handshakes('resumed')], [3, 0]);
   });
 });
+
+/** Lets everything else go on for a moment. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

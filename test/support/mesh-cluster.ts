@@ -42,6 +42,10 @@ export interface PodOptions {
   readonly spec?: object;
 }
 
+const DAEMON_CONFIG = `routers:
+- {protocol: http, label: incoming, tls: permissive, interpreter: {transformers: [{kind: io.l5d.k8s.localnode}]}}
+`;
+
 /** A cluster in memory with a mesh that lacks nothing: two nodes, a daemon and a webhook pod on each, a real webhook behind them. */
 export class MeshCluster {
   readonly kubernetes: MemoryKubernetes;
@@ -114,9 +118,10 @@ export class MeshCluster {
     );
   }
 
-  configure(text: string): Promise<ApiObject> {
+  configure(text: string, daemon = DAEMON_CONFIG): Promise<ApiObject> {
     const metadata = { name: 'nodemesh-config', namespace: MESH };
-    return this.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'webhook.yaml': text } });
+    const data = { 'webhook.yaml': text, 'daemon.yaml': daemon };
+    return this.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data });
   }
 
   async secret(set: CertificateSet): Promise<void> {

@@ -107,15 +107,17 @@ export class TestMesh {
     }: Partial<DaemonKeys>,
   ): Promise<void> {
     const lines = (keys: readonly string[]) => keys.map((key) => `  ${key}\n`).join('');
-    const tls = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
+    const mode = typeof this.#tls === 'string' ? this.#tls : this.#tls[nodeName];
+    const tls = mode === 'off' ? '' : `tls: ${mode}`;
     const kubeconfig = join(this.#dir, nodeName);
+    await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
       `admin: {ip: node, port: 0, shutdownGraceMs: 200}
 ${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing
-  tls: ${tls}
+  ${tls}
 ${lines([...routerKeys, ...outgoingRouterKeys])}  interpreter:
     kind: default
     transformers:
@@ -123,7 +125,7 @@ ${lines([...routerKeys, ...outgoingRouterKeys])}  interpreter:
   servers: [{port: 0, ip: node}]
 - protocol: http
   label: incoming
-  tls: ${tls}
+  ${tls}
 ${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
     kind: default
     transformers: [{kind: io.l5d.k8s.localnode}]
@@ -163,6 +165,7 @@ ${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
       metrics: new MetricsRegistry(),
       log,
       now: Date.now,
+      overlapMs: 300,
       random: Math.random,
     });
     this.#signer.start();

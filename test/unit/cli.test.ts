@@ -128,6 +128,7 @@ test('cli: docs/checks.md lists every finding of check, and no others', () => {
     'checks/before.ts',
     'checks/certificates.ts',
     'checks/placement.ts',
+    'checks/mesh-tls.ts',
     'commands/check.ts',
   ];
   const used = sources.flatMap((file) => {
@@ -139,6 +140,6 @@ test('cli: docs/checks.md lists every finding of check, and no others', () => {
   const listed = [...readFileSync(new URL('docs/checks.md', root), 'utf8').matchAll(/^\| `([^`]+)` \|/gm)].map(
     ([, id]) => id,
   );
-  assert.equal(listed.length, 15);
+  assert.equal(listed.length, 16);
   assert.deepEqual([...new Set(used)].sort(), listed.sort());
 });

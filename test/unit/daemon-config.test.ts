@@ -102,6 +102,56 @@ describe('daemon config', () => {
     );
   });
 
+  test("linkerd's file form of TLS loads as its example for DaemonSets has it", () => {
+    const text = SEED.replace(
+      'label: outgoing\n',
+      '$&  client: {tls: {commonName: linkerd, trustCerts: [/certs/ca.pem]}}\n',
+    );
+    const server =
+      '  servers:\n  - port: 4141\n    ip: 0.0.0.0\n    tls: {certPath: /certs/certificate.pem, keyPath: /certs/key.pem}\n';
+    const [outgoing, incoming] = parseDaemonConfig('f', `${text}${server}`, ENVIRONMENT).routers;
+    const none = { certPath: undefined, keyPath: undefined, intermediateCertsPath: undefined };
+    assert.deepEqual(outgoing?.clientTls, { ...none, commonName: 'linkerd', authorityPaths: ['/certs/ca.pem'] });
+    assert.deepEqual([outgoing?.tls, outgoing?.client], ['off', [{}]]);
+    assert.deepEqual(incoming?.servers[0]?.tls, {
+      certPath: '/certs/certificate.pem',
+      keyPath: '/certs/key.pem',
+      intermediateCertsPath: undefined,
+      authorityPaths: [],
+      requireClientAuth: false,
+    });
+    const off = parseDaemonConfig('f', `${text}${server}`.replaceAll('tls: {', 'tls: {enabled: false, '), ENVIRONMENT);
+    assert.deepEqual([off.routers[0]?.clientTls, off.routers[1]?.servers[0]?.tls], [undefined, undefined]);
+  });
+
+  for (const [what, tls, expected] of [
+    ['no name', '{trustCerts: [a]}', /routers\[0\]\.client\.tls\.commonName: required: the name/],
+    ['two kinds of CAs', '{commonName: a, trustCerts: [a], trustCertsBundle: b}', /tls\.trustCerts: give either/],
+    [
+      'a certificate for anyone',
+      '{disableValidation: true, clientAuth: {certPath: a, keyPath: b}}',
+      /tls\.clientAuth: does not go with disableValidation/,
+    ],
+    ['a capture', '{commonName: "{service}"}', /tls\.commonName: give one name/],
+    [
+      'both forms',
+      '{commonName: a}\n  tls: required',
+      /routers\[0\]\.tls: .*\(routers\[0\]\.client\.tls\) exclude each other/,
+    ],
+  ] as const) {
+    test(`TLS by files with ${what} is refused`, () => {
+      const text = SEED.replace('label: outgoing\n', `$&  client:\n    tls: ${tls}\n`);
+      assert.match(problems(text).join('\n'), expected);
+    });
+  }
+
+  test('TLS by files is refused where nobody could answer it', () => {
+    const client = 'routers: [{protocol: http, client: {tls: {commonName: a}}}]';
+    assert.match(problems(client).join(), /client\.tls: .*goes with an io\.l5d\.k8s\.daemonset transformer/);
+    const server = 'routers: [{protocol: http, servers: [{tls: {certPath: a, keyPath: b, requireClientAuth: true}}]}]';
+    assert.match(problems(server).join(), /servers\[0\]\.tls\.caCertPath: required with requireClientAuth/);
+  });
+
   test('every problem is named in one reading, with its path and a fix', () => {
     const text = `admin: {port: 4140, ip: 0.0.0.0}
 routers:
