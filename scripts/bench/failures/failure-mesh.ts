@@ -58,6 +58,8 @@ export class FailureMesh {
     mkdirSync(mesh.#dir, { recursive: true });
     for (const name of [MESH, SHOP])
       await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    for (const name of options.nodes)
+      await mesh.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
     await mesh.#service(MESH, 'nodemesh-daemon', 'incoming');
     if (options.tls !== 'off') await mesh.#startSigner();
     await mesh.showDaemons(options.nodes);
