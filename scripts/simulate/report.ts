@@ -21,8 +21,8 @@ export function table({ results }: Played): string {
     return [
       subject.ours ? `**${subject.name}**` : subject.name,
       percent(success),
-      `${p50Ms.toFixed(0)} ms`,
-      `${p99Ms.toFixed(0)} ms`,
+      milliseconds(p50Ms),
+      milliseconds(p99Ms),
       attemptsPerRequest.toFixed(2),
       share === undefined ? '' : `${(100 * share).toFixed(2)} %`,
       String(badSeconds),
@@ -128,4 +128,9 @@ function percent(part: number): string {
 
 function capitalized(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+}
+
+/** Of nothing that succeeded there is none. */
+function milliseconds(ms: number): string {
+  return Number.isNaN(ms) ? '–' : `${ms.toFixed(0)} ms`;
 }
