@@ -32,7 +32,9 @@ export function chooseVariable(
   for (const name of field.names) {
     if (only !== undefined && name !== only) continue;
     const at = env.findIndex((entry) => entry.name === name);
-    if (at >= 0 && env[at]?.fieldPath === field.fieldPath) return { name, reused: true, at: at + 1 };
+    // Defined twice, it is what was defined last before whoever refers to it.
+    const serves = env.every((entry) => entry.name !== name || entry.fieldPath === field.fieldPath);
+    if (at >= 0 && serves) return { name, reused: true, at: at + 1 };
     if (at < 0 && !wouldBeSeen(container, name)) return { name, reused: false, at: 0 };
   }
   return undefined;

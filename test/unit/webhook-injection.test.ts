@@ -192,6 +192,18 @@ test("injection: a user's NODE_NAME of another meaning stays, ours gets a name o
   );
 });
 
+test("injection: a NODE_NAME that is the node's name only until it is defined again does not serve", () => {
+  const nodeName = { valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } };
+  const user = [
+    { name: 'NODE_NAME', ...nodeName },
+    { name: 'NODE_NAME', value: '' },
+    { name: 'NO_PROXY', ...nodeName },
+  ];
+  const container = inject(podOf({ name: 'app', env: user })).after.spec.containers[0];
+  assert.equal(environment(container).http_proxy, 'http://node-1:4140');
+  assert.equal(environment(container).NODE_NAME, '');
+});
+
 test("injection: a user's NODE_NAME of another meaning is no matter where the host IP is used", () => {
   const { after } = inject(podOf({ name: 'app', env: [{ name: 'NODE_NAME', value: 'blue' }] }), BY_IP);
   assert.deepEqual(names(after.spec.containers[0]), ['NODE_IP', 'http_proxy', 'no_proxy', 'NO_PROXY', 'NODE_NAME']);
