@@ -31,6 +31,8 @@ export interface DaemonOptions {
   readonly log: Log;
   /** Monotonic, ms; with further threads, Node's performance.now, which all of them read. */
   readonly now: () => number;
+  /** As DataPathOptions has it. */
+  readonly cpuMs?: (() => number) | undefined;
   /** ms since 1970. */
   readonly wallClock: () => number;
   /** Gives numbers in [0, 1). */

@@ -47,6 +47,8 @@ export interface DataPathOptions {
   readonly log: Log;
   /** Monotonic, ms; the same for all threads. */
   readonly now: () => number;
+  /** What this process has used of the processors so far, ms; undefined: as the system says. */
+  readonly cpuMs?: (() => number) | undefined;
   /** ms since 1970. */
   readonly wallClock: () => number;
   /** Gives numbers in [0, 1). */
@@ -73,7 +75,7 @@ export class DataPath {
     const { config, environment, place, registry, log, now } = options;
     this.#options = options;
     this.#metrics = new DaemonMetrics(registry);
-    this.#lagGuard = new LagGuard(now);
+    this.#lagGuard = new LagGuard(now, options.cpuMs);
     this.#turns = new CallerTurns(now, setImmediate);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
     this.#discos = config.fsRootDirs.map((dir) => new DiscoDirectory(dir, log));

@@ -31,9 +31,9 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   accessSuite(cluster, SHOP);
   policySuite(cluster);
   errorsSuite(cluster, SHOP);
-  tlsSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
   webhookSuite(cluster, SHOP);
   outageSuite(cluster, SHOP);
+  tlsSuite(cluster, SHOP); // last: it changes the ConfigMap and every daemon
 });

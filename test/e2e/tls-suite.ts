@@ -66,17 +66,18 @@ export function tlsSuite(cluster: Cluster, namespace: string): void {
       assert.match(answer, /not of this mesh's CA/);
     });
 
-    it('a pod cannot reach metadata, kubelets or loopback through :4140', async () => {
+    it('a pod cannot reach metadata or kubelets through :4140, and by loopback names itself alone', async () => {
       for (const url of [
         'http://169.254.169.254/latest/meta-data/',
         `http://${other.ip}:10250/pods`,
         `http://${other.ip}:10255/pods`,
-        'http://127.0.0.1:9990/metrics',
-        'http://[::1]:9990/metrics',
       ]) {
         const { status, fields } = await rawRequest(from(), proxiedGet(url));
         assert.deepEqual([status, fields['l5d-err']], [403, 'egress_refused'], url);
       }
+      // The pod's own address, where nothing listens on the admin port, and not the daemon's.
+      const { status, fields } = await rawRequest(from(), proxiedGet('http://127.0.0.1:9990/metrics'));
+      assert.deepEqual([status, fields['l5d-err']], [502, 'connect_failed']);
     });
   });
 }

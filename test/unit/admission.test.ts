@@ -130,15 +130,25 @@ test('concurrency limit of several threads: callers of one subnet are told apart
 
 test('lag: two late samples in a row, not one; over with the first that is in time', () => {
   let now = 0;
-  const guard = new LagGuard(() => now);
-  const after = (ms: number) => {
+  let cpuMs = 0;
+  const guard = new LagGuard(
+    () => now,
+    () => cpuMs,
+  );
+  const after = (ms: number, busy = 0.31) => {
     now += ms;
+    cpuMs += ms * busy;
     guard.sample();
     return guard.lagging;
   };
   assert.deepEqual(
     [100, 301, 100, 301, 301, 900, 290, 301].map((ms) => after(ms)),
     [false, false, false, false, true, true, false, false],
+  );
+  // Others on the machine keep it waiting.
+  assert.deepEqual(
+    [400, 400, 400].map((ms) => after(ms, 0.2)),
+    [false, false, false],
   );
 });
 
