@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { BodyReader } from '../http/body-reader.ts';
-import { lastChunk } from '../http/chunked-decoder.ts';
 import { type BodyPiece, COPIED_BYTES, type ResponseSink, type UpstreamFailure } from '../http/exchange.ts';
 import type { FieldList } from '../http/fields.ts';
 import { checkAnswerBegins } from '../http/head-reader.ts';
@@ -9,6 +8,7 @@ import { ProxyError } from '../http/proxy-error.ts';
 import { readQuickResponse } from '../http/quick-head.ts';
 import { giveBack, LANDING, takeBuffer } from '../http/read-buffers.ts';
 import { addressText, type Connector, type ServerAddress } from './connector.ts';
+import { RequestWriter } from './request-writer.ts';
 
 /** What a server that trickles sends at a time; waiting for more, its connection needs no buffer of its own. */
 const SMALL_READ_BYTES = 4 * 1024;
@@ -32,7 +32,10 @@ export interface UpstreamConnection {
   /** It does not stand yet. */
   readonly pending: boolean;
   send(method: string, headText: string, framing: Framing, sink: ResponseSink): void;
-  /** `piece`: text is latin1, and kept back until `flush` or `end`. */
+  /**
+   * Sends a piece of the body; gives false when no more should come until `onUpstreamWritable`. Text is latin1, and kept
+   * back until `flush` or `end`.
+   */
   write(piece: BodyPiece): boolean;
   flush(): void;
   end(trailers: FieldList): void;
@@ -52,19 +55,15 @@ export class Http1ClientConnection implements UpstreamConnection {
   readonly #connector: Connector;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
+  readonly #request: RequestWriter;
   /** Every read goes into it: its own from the first bytes of an answer to the last, or until they only trickle. */
   #buffer: Buffer = LANDING;
   /** A piece of the last read is still being written to the caller. */
   #lent = false;
-  /** An empty write waits behind the others, to tell when they are done. */
-  #telling = false;
   #sink: ResponseSink | undefined;
   #method = '';
   #body: BodyReader | undefined;
   #unread: Buffer | undefined;
-  #held = '';
-  #chunkedRequest = false;
-  #requestSent = false;
   #keepAlive = false;
   #connected = false;
   #stale = false;
@@ -94,6 +93,7 @@ export class Http1ClientConnection implements UpstreamConnection {
       onread: { buffer: () => this.#nextBuffer(), callback: this.#onRead },
     });
     this.#socket = socket;
+    this.#request = new RequestWriter(socket, this.#onDrain);
     socket.on('data', this.#onData); // of a connector that has no use for `onread`
     socket.on('drain', this.#onDrain);
     socket.on('end', this.#onEnd);
@@ -112,83 +112,24 @@ export class Http1ClientConnection implements UpstreamConnection {
     return !this.#gone && this.#sink === undefined && !this.#socket.destroyed && this.#socket.writable;
   }
 
-  /**
-   * Begins a request. `headText` is the request line and all fields but the framing's, each line ending in CRLF; the
-   * framing's field and the empty line are added here, so that a body is always framed.
-   */
+  /** Begins a request, as `RequestWriter` takes it. */
   send(method: string, headText: string, framing: Framing, sink: ResponseSink): void {
     this.#sink = sink;
     this.#method = method;
     this.#answerBegun = false;
-    this.#chunkedRequest = framing.kind === 'chunked';
-    this.#requestSent = false;
-    if (framing.kind === 'length') this.#held = `${headText}Content-Length: ${framing.length}\r\n\r\n`;
-    else if (framing.kind === 'chunked') this.#held = `${headText}Transfer-Encoding: chunked\r\n\r\n`;
-    else this.#held = `${headText}\r\n`;
+    this.#request.begin(headText, framing);
   }
 
-  /** Sends a piece of the request's body; gives false when no more should come until `onUpstreamWritable`. */
   write(piece: BodyPiece): boolean {
-    if (typeof piece === 'string') return this.#hold(piece);
-    const before = this.#chunkedRequest ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
-    this.#held = '';
-    if (before === '') {
-      this.#socket.write(piece);
-      return this.#allWritten();
-    }
-    const after = this.#chunkedRequest ? 2 : 0;
-    if (piece.length < COPIED_BYTES) {
-      const joined = Buffer.allocUnsafe(before.length + piece.length + after);
-      joined.write(before, 0, 'latin1');
-      piece.copy(joined, before.length);
-      if (after > 0) joined.write('\r\n', before.length + piece.length, 'latin1');
-      return this.#socket.write(joined);
-    }
-    this.#socket.cork();
-    this.#socket.write(before, 'latin1');
-    this.#socket.write(piece);
-    if (after > 0) this.#socket.write('\r\n', 'latin1');
-    this.#socket.uncork();
-    return this.#allWritten();
+    return this.#request.write(piece);
   }
 
-  /** Else `onUpstreamWritable` follows: 'drain' comes only after more than a high-water mark, an empty write behind all others. */
-  #allWritten(): boolean {
-    if (this.#socket.writableLength === 0) return true;
-    if (!this.#telling) {
-      this.#telling = true;
-      // An empty write has TLS read on at once, into the place that a read under way is still looked at in.
-      if (this.#overTls) setImmediate(() => this.#socket.write('', this.#onWritten));
-      else this.#socket.write('', this.#onWritten);
-    }
-    return false;
-  }
-
-  readonly #onWritten = (): void => {
-    this.#telling = false;
-    if (this.#socket.destroyed || this.#sink === undefined) return;
-    if (this.#allWritten()) this.#onDrain();
-  };
-
-  #hold(text: string): boolean {
-    this.#held += this.#chunkedRequest ? `${text.length.toString(16)}\r\n${text}\r\n` : text;
-    if (this.#held.length > COPIED_BYTES) this.flush();
-    return !this.#socket.writableNeedDrain;
-  }
-
-  /** Sends out a head that is held back for its body, when none has come with it. */
   flush(): void {
-    if (this.#held === '') return;
-    const text = this.#held;
-    this.#held = '';
-    this.#socket.write(text, 'latin1');
+    this.#request.flush();
   }
 
-  /** The request is complete. */
   end(trailers: FieldList): void {
-    if (this.#chunkedRequest) this.#held += lastChunk(trailers);
-    this.flush();
-    this.#requestSent = true;
+    this.#request.end(trailers);
   }
 
   resume(): void {
@@ -328,7 +269,7 @@ export class Http1ClientConnection implements UpstreamConnection {
   #endAnswer(nothingFollows: boolean): void {
     const sink = this.#sink;
     const trailers = this.#body?.trailers ?? [];
-    const reusable = this.#keepAlive && this.#requestSent && nothingFollows && !this.#stale;
+    const reusable = this.#keepAlive && this.#request.sent && nothingFollows && !this.#stale;
     this.#sink = undefined;
     this.#body = undefined;
     this.#served += 1;
