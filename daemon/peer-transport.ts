@@ -78,7 +78,10 @@ export class PeerTransport {
     if (mode === 'off' || identity === undefined || config.kubernetes === undefined) return undefined;
     const { clusterDomain: trustDomain } = config.kubernetes;
     const gone = (node: string) => state.nodeGone(node);
-    const judge: Judge = (shown, node) => judgePeer(shown, { trustDomain, node, gone, now: wallClock() });
+    const judge: Judge = (shown, node, address) => {
+      const from = address === undefined ? undefined : { address, node: state.nodeAt(address) };
+      return judgePeer(shown, { trustDomain, node, from, gone, now: wallClock() });
+    };
     return { mode, identity, judge, gone, metrics: this.#metrics };
   }
 

@@ -134,6 +134,19 @@ export class ClusterState {
     return this.#localPods.get(ip);
   }
 
+  /**
+   * The node that an address is of, be it its own or a pod's; undefined where that is not known. The surest word first: a range says
+   * little where the network plugin gives addresses by ranges of its own.
+   */
+  nodeAt(address: string): string | undefined {
+    return (
+      this.nodes.nodeAt(address) ??
+      this.policies.pod(address)?.nodeName ??
+      this.addressOwner(address)?.nodeName ??
+      this.nodes.podNetworkOf(address)
+    );
+  }
+
   get localPodCount(): number {
     return this.#localPods.size;
   }

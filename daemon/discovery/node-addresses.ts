@@ -6,8 +6,10 @@ import { canonicalAddress } from '../http/request-target.ts';
 /** Where nodes are: which addresses are theirs, whether or not a daemon runs there, and their zones. Addresses are asked for in their canonical spelling. */
 export class NodeAddresses {
   readonly #nodes = new Map<string, Node>();
-  #ips: ReadonlySet<string> = new Set();
-  #podNetworks = new BlockList();
+  /** Node by address. */
+  #ips: ReadonlyMap<string, string> = new Map();
+  #podNetworks = blockList([]);
+  #podNetworkOfNode: readonly (readonly [node: string, BlockList])[] = [];
 
   apply(changes: readonly ObjectChange<Node>[]): void {
     if (changes.every(({ object, previous }) => samePlace(object, previous))) return; // most say that a node lives
@@ -15,13 +17,10 @@ export class NodeAddresses {
       if (object === undefined) this.#nodes.delete(key);
       else this.#nodes.set(key, object);
     }
-    const nodes = [...this.#nodes.values()];
-    this.#ips = new Set(nodes.flatMap(({ ips }) => ips.map(canonicalAddress)));
-    this.#podNetworks = new BlockList();
-    for (const cidr of nodes.flatMap(({ podCIDRs }) => podCIDRs)) {
-      const [network = '', prefix] = cidr.split('/');
-      if (isIP(network) !== 0) this.#podNetworks.addSubnet(network, Number(prefix), family(network));
-    }
+    const nodes = [...this.#nodes];
+    this.#ips = new Map(nodes.flatMap(([node, { ips }]) => ips.map((ip) => [canonicalAddress(ip), node] as const)));
+    this.#podNetworks = blockList(nodes.flatMap(([, { podCIDRs }]) => podCIDRs));
+    this.#podNetworkOfNode = nodes.map(([node, { podCIDRs }]) => [node, blockList(podCIDRs)]);
   }
 
   zoneOf(nodeName: string): string | undefined {
@@ -36,6 +35,26 @@ export class NodeAddresses {
   inPodNetwork(address: string): boolean {
     return isIP(address) !== 0 && this.#podNetworks.check(address, family(address));
   }
+
+  /** Whose own address it is. */
+  nodeAt(address: string): string | undefined {
+    return this.#ips.get(address);
+  }
+
+  /** The node in whose pod network an address is. */
+  podNetworkOf(address: string): string | undefined {
+    if (!this.inPodNetwork(address)) return undefined;
+    return this.#podNetworkOfNode.find(([, network]) => network.check(address, family(address)))?.[0];
+  }
+}
+
+function blockList(cidrs: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const [network = '', prefix] = cidr.split('/');
+    if (isIP(network) !== 0) list.addSubnet(network, Number(prefix), family(network));
+  }
+  return list;
 }
 
 function samePlace(one: Node | undefined, other: Node | undefined): boolean {

@@ -26,6 +26,8 @@ export interface PeerCredentials {
 export interface PeerExpectation {
   readonly trustDomain: string;
   readonly node: string | undefined;
+  /** Where it calls from, and of which node that address is known to be; undefined where it was called. */
+  readonly from?: { readonly address: string; readonly node: string | undefined } | undefined;
   /** Whether a node is in the cluster no more. */
   readonly gone: (node: string) => boolean;
   /** Wall clock, ms since 1970. */
@@ -41,16 +43,19 @@ export interface Refusal {
 /** `node`: whose daemon it is, where its certificate says so. */
 export type PeerVerdict = { readonly node: string | undefined } | Refusal;
 
-/** Judges the other side of a handshake. `node`: the one whose daemon it must be; undefined: any. */
-export type Judge = (shown: PeerCredentials, node: string | undefined) => PeerVerdict;
+/**
+ * Judges the other side of a handshake. `node`: the one whose daemon it must be; undefined: any. `address`: where it calls from;
+ * undefined: it was called.
+ */
+export type Judge = (shown: PeerCredentials, node: string | undefined, address?: string) => PeerVerdict;
 
 /**
  * Judges the other side of a handshake: a certificate of this mesh's CA, valid now, that is one node's and the expected one's,
- * of a node that is still there.
+ * of a node that is still there, and not shown from an address that is known to be another node's or of a pod there: then it was copied.
  * Time is checked here as well, since a resumed session repeats what was true of its first handshake.
  */
 export function judgePeer(shownBy: PeerCredentials, expected: PeerExpectation): PeerVerdict {
-  const { trustDomain, node, gone, now } = expected;
+  const { trustDomain, node, from, gone, now } = expected;
   const invalid = judgeCertificate(shownBy, now);
   if (invalid !== undefined) return invalid;
   const subjectAltName = shownBy.certificate?.subjectAltName;
@@ -60,6 +65,10 @@ export function judgePeer(shownBy: PeerCredentials, expected: PeerExpectation): 
   }
   if (node !== undefined && shown !== node) {
     return { refusal: 'wrong_node', why: `its certificate is of node ${shown}, not of node ${node}` };
+  }
+  if (from?.node !== undefined && from.node !== shown) {
+    const why = `its certificate is of node ${shown}, but ${from.address} is an address of node ${from.node}, or of a pod there`;
+    return { refusal: 'wrong_node', why };
   }
   if (gone(shown))
     return { refusal: 'node_gone', why: `its certificate is of node ${shown}, which is not in the cluster` };

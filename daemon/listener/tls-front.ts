@@ -150,7 +150,7 @@ export class TlsFront {
       certificate: socket.getPeerX509Certificate(),
       chainError: socket.authorized ? undefined : String(socket.authorizationError ?? 'unknown'),
     };
-    const verdict = judge === undefined ? ANYONE : judge(shown, undefined);
+    const verdict = judge === undefined ? ANYONE : judge(shown, undefined, this.#pending.get(raw));
     if ('refusal' in verdict) {
       this.#refuse(socket, verdict);
       return;

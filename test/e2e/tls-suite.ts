@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { makeAuthority, makeIdentity } from '../support/identity.ts';
+import { createCertificateRequest } from '../../lib/certificates/certificate-request.ts';
+import { nodeId } from '../../lib/certificates/node-identity.ts';
+import { makeAuthority, makeIdentity, makeKeys, TRUST_DOMAIN } from '../support/identity.ts';
+import { until } from '../support/mesh.ts';
 import { capture, serverHellos, tcpPayloads } from './capture.ts';
 import type { Cluster } from './cluster.ts';
 import { inPod, kubectl, type Pod, pods, rolledOut } from './kubectl.ts';
@@ -52,18 +59,20 @@ export function tlsSuite(cluster: Cluster, namespace: string): void {
       assert.deepEqual([plain.status, plain.fields['mesh-error']], [502, 'peer_refused']);
       assert.match(plain.body, /speaks plaintext/);
       const { certificate, key } = makeIdentity(await makeAuthority(), hello.node);
-      const answer = await inPod(
-        namespace,
-        hello.name,
-        `import { connect } from 'node:tls';
-         const mine = ${JSON.stringify({ cert: certificate, key })};
-         const socket = connect({ host: '${other.ip}', port: ${INCOMING}, ...mine, rejectUnauthorized: false });
-         socket.setTimeout(10_000, () => socket.destroy(new Error('no answer in 10 s')));
-         socket.setEncoding('latin1').on('data', (part) => process.stdout.write(part));
-         socket.write(${JSON.stringify(request)});`,
-      );
+      const answer = await overTls(other.ip, { cert: certificate, key }, request);
       assert.match(answer, /^HTTP\/1\.1 502 .*peer_refused/s);
       assert.match(answer, /not of this mesh's CA/);
+    });
+
+    it('a pod cannot use the certificate of a daemon of another node', async () => {
+      const request = `GET http://world.${namespace}/ HTTP/1.1\r\nHost: world.${namespace}\r\nConnection: close\r\n\r\n`;
+      const stolen = await certificateOf(other);
+      assert.match(new X509Certificate(stolen.cert).subjectAltName ?? '', new RegExp(`/node/${other.node}\\b`));
+      for (const daemon of await cluster.daemons()) {
+        const answer = await overTls(daemon.ip, stolen, request);
+        assert.match(answer, /^HTTP\/1\.1 502 .*peer_refused/s, daemon.node);
+        assert.match(answer, new RegExp(`is of node ${other.node}, but \\S+ is an address of node ${hello.node}`));
+      }
     });
 
     it('a pod cannot reach metadata or kubelets through :4140, and by loopback names itself alone', async () => {
@@ -79,7 +88,62 @@ export function tlsSuite(cluster: Cluster, namespace: string): void {
       const { status, fields } = await rawRequest(from(), proxiedGet('http://127.0.0.1:9990/metrics'));
       assert.deepEqual([status, fields['l5d-err']], [502, 'connect_failed']);
     });
+
+    /** What the incoming router at an address answers hello over TLS. */
+    function overTls(ip: string, mine: { cert: string; key: string }, request: string): Promise<string> {
+      return inPod(
+        namespace,
+        hello.name,
+        `import { connect } from 'node:tls';
+         const mine = ${JSON.stringify(mine)};
+         const socket = connect({ host: '${ip}', port: ${INCOMING}, ...mine, rejectUnauthorized: false });
+         socket.setTimeout(10_000, () => socket.destroy(new Error('no answer in 10 s')));
+         socket.setEncoding('latin1').on('data', (part) => process.stdout.write(part));
+         socket.write(${JSON.stringify(request)});`,
+      );
+    }
   });
+}
+
+/** A good certificate of a daemon's node, got as that daemon gets its own: by a token that is bound to its pod. */
+async function certificateOf(daemon: Pod): Promise<{ cert: string; key: string }> {
+  const account = `/api/v1/namespaces/${MESH}/serviceaccounts/nodemesh-daemon/token`;
+  const boundObjectRef = { apiVersion: 'v1', kind: 'Pod', name: daemon.name };
+  const asked = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { boundObjectRef } };
+  const { status } = JSON.parse(await kubectl(['create', '--raw', account, '-f', '-'], JSON.stringify(asked)));
+  const { clusters } = JSON.parse(await kubectl(['config', 'view', '--raw', '--minify', '--flatten', '-o', 'json']));
+  const directory = await mkdtemp(join(tmpdir(), 'nodemesh-e2e-'));
+  try {
+    const kubeconfig = join(directory, 'kubeconfig');
+    const context = { name: 'daemon', context: { cluster: clusters[0].name, user: 'daemon' } };
+    const user = { name: 'daemon', user: { token: status.token } };
+    const config = { apiVersion: 'v1', kind: 'Config', clusters, contexts: [context], users: [user] };
+    await writeFile(kubeconfig, JSON.stringify({ ...config, 'current-context': 'daemon' }), { mode: 0o600 });
+    const keys = makeKeys();
+    const request = createCertificateRequest(keys, { commonName: 'copied', uri: nodeId(TRUST_DOMAIN, daemon.node) });
+    const name = `copied-${Date.now().toString(36)}`;
+    const body = {
+      apiVersion: 'certificates.k8s.io/v1',
+      kind: 'CertificateSigningRequest',
+      metadata: { name },
+      spec: {
+        request: Buffer.from(request).toString('base64'),
+        signerName: 'nodemesh.dev/daemon',
+        usages: ['digital signature', 'client auth', 'server auth'],
+      },
+    };
+    const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
+    await kubectl(['--kubeconfig', kubeconfig, 'create', '--raw', path, '-f', '-'], JSON.stringify(body));
+    const signed = await until(
+      async () =>
+        JSON.parse(await kubectl(['get', 'csr', name, '-o', 'json'])).status.certificate as string | undefined,
+      (certificate) => certificate !== undefined,
+    );
+    const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    return { cert: Buffer.from(signed ?? '', 'base64').toString(), key };
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 }
 
 /** Changes the mode of all routers, on every node. */

@@ -232,6 +232,29 @@ describe('two daemons, tls: required', () => {
     impostor.close();
   });
 
+  test('a copied certificate opens nothing from an address of another node, nor of a pod there', async () => {
+    const { certificate, key } = makeIdentity(mesh.authority, 'node-1');
+    const port = mesh.daemon('node-2').port('incoming');
+    const request = `GET / HTTP/1.1\r\nHost: world.shop\r\nmesh-endpoint: ${world.ip}:${world.port}\r\nmesh-service: world.shop\r\nConnection: close\r\n\r\n`;
+    const from = (localAddress: string) =>
+      converse(
+        connectTls({
+          socket: connect({ host: NODES['node-2'], port, localAddress }),
+          cert: certificate,
+          key,
+          rejectUnauthorized: false,
+        }),
+        request,
+      );
+    const refused = () => metric('node-2', 'tls_refused_total', { side: 'server', reason: 'wrong_node' });
+    assert.match(await from(NODES['node-1']), /^HTTP\/1\.1 200 /, 'from a place that is not known to be elsewhere');
+    assert.equal(await refused(), 0);
+    const said = await from(world.ip);
+    assert.match(said, /^HTTP\/1\.1 502 .*\r\nmesh-error: peer_refused/);
+    assert.match(said, /its certificate is of node node-1, but \S+ is an address of node node-2, or of a pod there/);
+    assert.equal(await refused(), 1);
+  });
+
   test('another CA takes over under traffic: new certificates, and no request is lost', async () => {
     const issued = () => (mesh.kubernetes.list(REQUESTS) as unknown as SigningRequest[]).length;
     const before = issued();
