@@ -13,6 +13,7 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
+import { Recorder } from './telemetry/recorder.ts';
 import { claimPorts } from './workers/claim-ports.ts';
 import { Workers } from './workers/workers.ts';
 
@@ -77,6 +78,7 @@ class Daemon implements RunningDaemon {
   readonly #options: DaemonOptions;
   readonly #registry = new MetricsRegistry();
   readonly #evictor: NodeJS.Timeout;
+  readonly #recorder: Recorder;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -118,8 +120,10 @@ class Daemon implements RunningDaemon {
       evicted.with().inc(await this.#workers.evictIdle(this.#registry, options.now()));
     }, EVICTION_MS).unref();
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
+    this.#recorder = new Recorder(environment.nodeName, options);
     this.#dataPath = new DataPath({
       ...options,
+      recorder: this.#recorder,
       place: { index: 0, count, limitTables },
       state,
       identity: this.#identity,

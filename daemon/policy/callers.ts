@@ -12,6 +12,7 @@ const MAX_STRANGERS = 4_096;
 export interface KnownCaller {
   readonly namespace: string | undefined;
   readonly workload: string | undefined;
+  readonly name: string | undefined;
   /** `namespace/workload`. */
   readonly workloadKey: string | undefined;
 }
@@ -75,4 +76,4 @@ export class Callers {
   }
 }
 
-const ANYBODY: KnownCaller = { namespace: undefined, workload: undefined, workloadKey: undefined };
+const ANYBODY: KnownCaller = { namespace: undefined, workload: undefined, name: undefined, workloadKey: undefined };

@@ -5,15 +5,16 @@ import { meshErrorLines } from '../http/mesh-errors.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
-import type { Binding, Endpoint } from '../naming/endpoint.ts';
+import { type Binding, type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { CallerSource, CallerSources } from '../policy/caller-sources.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
-import { Forwarding, type ForwardingRules } from './forwarding.ts';
+import { Forwarding } from './forwarding.ts';
 import type { Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
 import { PickedPod } from './picked-pod.ts';
@@ -21,6 +22,7 @@ import type { LocalPodHop } from './pod-hop.ts';
 import { REPLAY_BYTES } from './replay-buffer.ts';
 import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
+import type { ForwardingRules } from './sending.ts';
 
 const MAX_TARGETS = 4_096;
 const KEEP_L5D: FieldFilter = { dropL5d: false };
@@ -96,12 +98,26 @@ export class IncomingRouter {
     refuseLoop(request, pseudonym);
     if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller);
+    if (exchange.record !== undefined) this.#record(exchange, exchange.record, peer);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const { route, observer } = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     const source = this.#source(exchange);
     new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer }).start();
+  }
+
+  /** Whoever may say where a request comes from and goes to is believed of records as of all else. */
+  #record(exchange: Exchange, record: ExchangeRecord, peer: boolean): void {
+    const pod = this.#source(exchange)?.pod;
+    record.from(pod?.namespace, undefined, pod?.name);
+    if (!peer) return;
+    const { caller, request } = exchange;
+    record.fromPeer = endpointKey({ ip: caller.address, port: caller.port });
+    const name = request.fields.value('mesh-service');
+    if (name === undefined) return;
+    const dot = name.indexOf('.');
+    record.destined(name.slice(dot + 1), name.slice(0, dot));
   }
 
   /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */

@@ -15,9 +15,10 @@ import { MAX_TIMER_MS } from './call-time.ts';
 import { askedDeadline, type DeadlineReading, deadlineExceeded } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
-import { Forwarding, type ForwardingRules } from './forwarding.ts';
+import { Forwarding } from './forwarding.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
 import { RouterObserver } from './router-observer.ts';
+import type { ForwardingRules } from './sending.ts';
 
 const MAX_RESOLUTIONS = 4_096;
 const MAX_DESTINATIONS = 1_000;
@@ -91,7 +92,8 @@ export class OutgoingRouter {
   }
 
   #route(exchange: Exchange, caller: KnownCaller): void {
-    const { request } = exchange;
+    const { request, record } = exchange;
+    record?.from(caller.namespace, caller.workload, caller.name);
     const namespace = caller.namespace ?? namespaceOfProxyUser(request.fields.value('proxy-authorization'));
     const { authority, path } = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, this.#options.pseudonym);
@@ -108,6 +110,7 @@ export class OutgoingRouter {
 
   #forward(exchange: Exchange, { target, observer }: Resolution, { authority, path }: RequestTarget): void {
     const { destination, viaParent } = target;
+    exchange.record?.destined(destination.binding.namespace, destination.binding.service);
     const { pseudonym, requestFilter, rules, sources } = this.#options;
     // A proxy is asked in absolute form (RFC 9112 §3.2.2).
     const asked =
