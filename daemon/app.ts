@@ -11,6 +11,7 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
+import { Recorder } from './telemetry/recorder.ts';
 import { claimPorts } from './workers/claim-ports.ts';
 import { Workers } from './workers/workers.ts';
 
@@ -72,6 +73,7 @@ class Daemon implements RunningDaemon {
   listening: Record<string, ListenerAddress[]> = {};
   readonly #options: DaemonOptions;
   readonly #registry = new MetricsRegistry();
+  readonly #recorder: Recorder;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -109,8 +111,10 @@ class Daemon implements RunningDaemon {
     this.#identity = this.#makeIdentity();
     const modes = this.#registry.gauge('tls_mode', 'How a router speaks to other daemons.', ['router', 'mode']);
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
+    this.#recorder = new Recorder(environment.nodeName, options);
     this.#dataPath = new DataPath({
       ...options,
+      recorder: this.#recorder,
       place: { index: 0, count, limitTables },
       state,
       identity: this.#identity,

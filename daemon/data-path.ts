@@ -16,6 +16,7 @@ import { LagGuard } from './policy/lag-guard.ts';
 import { OwnAddresses } from './policy/own-addresses.ts';
 import { RouterFactory } from './router-factory.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
+import type { Recorder } from './telemetry/recorder.ts';
 
 /** How often the event loop is to come by; what it comes later is its delay. */
 const LOOP_SAMPLE_MS = 10;
@@ -44,6 +45,7 @@ export interface DataPathOptions {
   /** Undefined where TLS is off. */
   readonly identity: IdentitySource | undefined;
   readonly registry: MetricsRegistry;
+  readonly recorder: Recorder;
   readonly log: Log;
   /** Monotonic, ms; the same for all threads. */
   readonly now: () => number;
@@ -167,6 +169,7 @@ export class DataPath {
       maxConnectionsPerCaller: Math.ceil(server.maxConnectionsPerCaller / place.count),
       refusalLines: router.role === 'incoming' ? meshErrorLines : () => '',
       onRefused: (error) => this.#metrics.rejected.with(router.role, error.code).inc(),
+      records: { recorder: this.#options.recorder, role: router.role },
       tls: this.#peers.server(router, server),
       now,
       log,

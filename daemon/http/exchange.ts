@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import type { FieldList } from './fields.ts';
 import type { Framing, RequestHead, ResponseHead } from './message-head.ts';
 import type { ProxyError } from './proxy-error.ts';
@@ -71,6 +72,8 @@ export interface Exchange {
   readonly caller: Caller;
   /** When the head was complete, ms of the monotonic clock. */
   readonly startedAt: number;
+  /** What somebody wants to hear of it; as a rule nobody does. Whoever makes the exchange keeps count of its bytes, and ends it. */
+  readonly record: ExchangeRecord | undefined;
   /** The handler's ear; set once, before anything else is called. */
   watcher: ExchangeWatcher;
   /** Begins to deliver the body, including what has arrived already. Called at most once. */

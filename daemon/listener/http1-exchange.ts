@@ -14,6 +14,7 @@ import type { FieldList } from '../http/fields.ts';
 import { grpcErrorLines } from '../http/grpc-error.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
+import { CALLER_GONE, type ExchangeRecord } from '../telemetry/exchange-record.ts';
 
 /** Up to this size a piece is cheaper to write as text behind other text than as bytes. */
 const SMALL_BYTES = 1024;
@@ -43,6 +44,7 @@ export class Http1Exchange implements Exchange {
   readonly caller: Caller;
   readonly startedAt: number;
   watcher: ExchangeWatcher = NOBODY;
+  record: ExchangeRecord | undefined = undefined;
   readonly #connection: ExchangeConnection;
   readonly #body: BodyReader;
   #sink: BodySink | undefined;
@@ -96,6 +98,7 @@ export class Http1Exchange implements Exchange {
 
   #takePiece(piece: Buffer, lent: boolean): void {
     if (this.#answerEnded) return;
+    if (this.record !== undefined) this.record.requestBytes += piece.length;
     if (this.#sink === undefined) {
       this.#unread.push(lent ? Buffer.from(piece) : piece);
       this.#connection.pauseBody();
@@ -135,6 +138,7 @@ export class Http1Exchange implements Exchange {
 
   respond(answer: Answer): void {
     this.#answered = true;
+    if (this.record !== undefined) this.record.status = answer.status;
     const { request } = this;
     let head = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${answer.fieldLines}`;
     // A body that the caller is still sending could not be told from its next request, nor could what it sends into a tunnel
@@ -160,6 +164,7 @@ export class Http1Exchange implements Exchange {
   openTunnel(status: number, reason: string, fieldLines: string): CallerTunnel {
     this.#answered = true;
     this.#answerEnded = true;
+    if (this.record !== undefined) this.record.status = status;
     const tunnel = this.#connection.releaseSocket(this);
     tunnel.socket.write(`HTTP/1.1 ${status} ${reason}\r\n${fieldLines}\r\n`, 'latin1');
     return tunnel;
@@ -167,6 +172,7 @@ export class Http1Exchange implements Exchange {
 
   writeBody(piece: Buffer): boolean {
     if (this.#answerEnded) return true;
+    if (this.record !== undefined) this.record.responseBytes += piece.length;
     const { socket } = this.#connection;
     if (piece.length <= SMALL_BYTES) return this.#hold(piece);
     const before = this.#chunkedAnswer ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held;
@@ -204,6 +210,7 @@ export class Http1Exchange implements Exchange {
     if (this.#chunkedAnswer) this.#held += lastChunk(trailers);
     this.flush();
     this.#answerEnded = true;
+    this.record?.end();
     this.#connection.exchangeAnswered(this, this.#reusable);
   }
 
@@ -217,6 +224,7 @@ export class Http1Exchange implements Exchange {
   abort(): void {
     this.flush(); // the caller sees an answer cut short, however much of it came in one read
     this.#answerEnded = true;
+    this.record?.end();
     const { socket } = this.#connection;
     // An answer that only the close delimits would look complete after a plain end (RFC 9112 §8): reset instead.
     if (this.#answered && this.#delimitedByClose) socket.resetAndDestroy();
@@ -224,6 +232,7 @@ export class Http1Exchange implements Exchange {
   }
 
   fail(error: ProxyError, extraFieldLines = ''): void {
+    this.record?.failed(error.code);
     if (this.#answered) {
       this.abort();
       return;
@@ -260,7 +269,9 @@ export class Http1Exchange implements Exchange {
   callerGone(): void {
     if (this.#answerEnded) return;
     this.#answerEnded = true;
+    this.record?.failed(CALLER_GONE);
     this.watcher.onCallerGone();
+    this.record?.end();
   }
 }
 

@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Caller, CallerTunnel, ExchangeHandler } from '../http/exchange.ts';
+import type { Caller, CallerTunnel, Exchange, ExchangeHandler } from '../http/exchange.ts';
 import { checkRequestBegins } from '../http/head-reader.ts';
 import { readRequest } from '../http/message-head.ts';
 import { asProxyError, type ProxyError } from '../http/proxy-error.ts';
 import { readQuickRequest } from '../http/quick-head.ts';
 import { readTlsInto } from '../http/tls-reads.ts';
 import type { CallerTurns, WaitingRequest } from '../policy/caller-turns.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { CallerReads } from './caller-reads.ts';
 import { ClosingTimer } from './closing-timer.ts';
 import { type ExchangeConnection, errorAnswer, Http1Exchange } from './http1-exchange.ts';
@@ -30,9 +31,12 @@ export interface ConnectionHost {
   release(caller: Caller): void;
   /** Takes note that a caller's heads that are not complete hold so many bytes more, or less; gives why no more are taken. */
   holdHead?(caller: Caller, bytes: number): ProxyError | undefined;
+  /** What somebody wants to hear of an exchange that has begun; undefined where nobody does. */
+  record?(exchange: Exchange): ExchangeRecord | undefined;
   /** Field lines that an answer to a request that is not admitted gets. */
   refusalLines(error: ProxyError): string;
-  onRefused(error: ProxyError): void;
+  /** `unread`: the caller whose request could not be read, so that no exchange tells of it. */
+  onRefused(error: ProxyError, unread?: Caller): void;
   onClosed(connection: Http1ServerConnection): void;
 }
 
@@ -121,6 +125,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     const late = this.#released ? this.#patience.tunnel(socket, now) : this.#patience.untaken(socket, now);
     if (late !== undefined) {
       this.#host.onRefused(late);
+      this.#exchange?.record?.failed(late.code);
       if (this.#released)
         socket.destroy(); // the tunnel's other side follows
       else socket.resetAndDestroy(); // a plain end would wait behind what is not taken
@@ -272,6 +277,7 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
     this.#searched = 0;
     const exchange = new Http1Exchange(this, read.head, this.#host.now());
     this.#exchange = exchange;
+    exchange.record = this.#host.record?.(exchange);
     const refusal = this.#host.admit(this.caller);
     this.#admitted = refusal === undefined;
     const { turns } = this.#host;
@@ -327,8 +333,9 @@ export class Http1ServerConnection implements ExchangeConnection, WaitingRequest
   #refuse(error: ProxyError): void {
     const exchange = this.#exchange;
     this.#letGo();
-    this.#host.onRefused(error);
+    this.#host.onRefused(error, exchange === undefined ? this.caller : undefined);
     if (exchange !== undefined) {
+      exchange.record?.refused(error);
       const answered = exchange.answered;
       exchange.callerGone();
       if (answered) {

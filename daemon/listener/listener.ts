@@ -1,10 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
-import type { Caller, ExchangeHandler } from '../http/exchange.ts';
+import type { Caller, Exchange, ExchangeHandler } from '../http/exchange.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { Admission } from '../policy/admission.ts';
 import type { CallerTurns } from '../policy/caller-turns.ts';
 import { SourceCounts } from '../policy/source-counts.ts';
+import type { RouterRole } from '../telemetry/daemon-metrics.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
+import type { Recorder } from '../telemetry/recorder.ts';
 import { errorAnswer } from './http1-exchange.ts';
 import { type ConnectionHost, Http1ServerConnection } from './http1-server-connection.ts';
 import { TlsFront, type TlsFrontOptions } from './tls-front.ts';
@@ -30,6 +33,8 @@ export interface ListenerOptions {
   /** Field lines that an answer to a request that is not admitted gets. */
   readonly refusalLines: (error: ProxyError) => string;
   readonly onRefused: (error: ProxyError) => void;
+  /** Of the router that it serves; undefined where nobody may want to hear of exchanges. */
+  readonly records?: { readonly recorder: Recorder; readonly role: RouterRole } | undefined;
   /** Undefined: plaintext alone. */
   readonly tls?: TlsFrontOptions | undefined;
   readonly now: () => number;
@@ -119,8 +124,15 @@ export class Listener implements ConnectionHost {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  onRefused(error: ProxyError): void {
+  onRefused(error: ProxyError, unread?: Caller): void {
     this.#options.onRefused(error);
+    const { records } = this.#options;
+    if (unread !== undefined) records?.recorder.refused(unread, records.role, error);
+  }
+
+  record(exchange: Exchange): ExchangeRecord | undefined {
+    const { records } = this.#options;
+    return records?.recorder.begin(exchange, records.role);
   }
 
   admit(caller: Caller): ProxyError | undefined {
@@ -152,7 +164,7 @@ export class Listener implements ConnectionHost {
     const address = sourceOf(socket.remoteAddress ?? '');
     if (this.#bySource.of(address) + (this.#tls?.pendingOf(address) ?? 0) < max) return true;
     const error = new ProxyError('too_many_connections', `${address} has ${max} connections open, as many as it may`);
-    this.#options.onRefused(error);
+    this.onRefused(error, { address, port: socket.remotePort ?? 0 });
     socket.on('error', () => {}); // 'close' follows
     if (this.#tls !== undefined) socket.resetAndDestroy();
     else socket.end(errorAnswer(error, this.#options.refusalLines(error)), () => socket.destroy());

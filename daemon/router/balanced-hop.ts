@@ -6,6 +6,7 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
 import type { EndpointGate } from '../policy/endpoint-gate.ts';
+import type { HopTarget } from '../telemetry/exchange-record.ts';
 import type { Hop } from './hop.ts';
 
 /** A pod did not fail by having left, nor by a policy, and a daemon that is starting, stopping or overloaded says nothing
@@ -36,6 +37,7 @@ export interface PodState {
 /** What every hop is made of. */
 export interface HopWiring extends PodState {
   readonly pool: Http1Pool;
+  readonly target: HopTarget;
   readonly gate?: EndpointGate | undefined;
 }
 
@@ -46,13 +48,15 @@ export abstract class BalancedHop implements Hop {
   abstract readonly answerFilter: FieldFilter;
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
+  readonly target: HopTarget;
   readonly gate: EndpointGate | undefined;
   protected readonly endpoint: EndpointLoad;
   readonly #reach: FailureAccrual | undefined;
 
-  constructor(address: ServerAddress, { pool, load, reach, gate }: HopWiring) {
+  constructor(address: ServerAddress, { pool, target, load, reach, gate }: HopWiring) {
     this.address = address;
     this.pool = pool;
+    this.target = target;
     this.endpoint = load;
     this.#reach = reach;
     this.gate = gate;

@@ -18,6 +18,7 @@ import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { retryAfterMs } from '../http/retry-after.ts';
 import type { Place } from '../policy/adaptive-limit.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { bindingError, connectionTo, crowdedError } from './acquiring.ts';
 import { Attempts, type Failure, type NextAttempt } from './attempts.ts';
 import { type Acquiring, CallTime, type TimeoutWatcher } from './call-time.ts';
@@ -144,6 +145,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
 
   onTunnel(head: ResponseHead, upstream: OpenedTunnel): void {
     const { status } = head;
+    this.#exchange.record?.answered(status);
     this.#connection = undefined;
     this.#body.forget();
     this.#hopAnswered(status);
@@ -156,6 +158,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
   }
 
   onAnswer(head: ResponseHead): void {
+    this.#exchange.record?.answered(head.status);
     if (head.status === 429 || head.status === 503) this.#heedRetryAfter(head);
     if (head.status >= 500 && this.#failed(head)) return;
     if (head.status < 500 && !this.#deniedByPeer(head)) this.#hopAnswered(head.status);
@@ -164,6 +167,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#body.forget();
     this.#time.stop();
     this.#answerStatus = head.status;
+    if (this.#exchange.record !== undefined) this.#recordPeersError(this.#exchange.record, head);
     const bodiless = head.framing.kind === 'none';
     this.#exchange.respond({
       status: head.status,
@@ -172,6 +176,11 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
       framing: head.framing,
       statedLength: bodiless && head.status !== 204 ? head.fields.value('content-length') : undefined,
     });
+  }
+
+  #recordPeersError(record: ExchangeRecord, head: ResponseHead): void {
+    const said = this.#hop?.peer === true ? meshErrorOf(head) : undefined;
+    if (said !== undefined) record.failed(said.code);
   }
 
   /** A peer says of its errors what it would to any caller: one that knows gRPC alone gets them from here. */
@@ -227,6 +236,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#endAttempt(0);
     if (this.#answerStatus !== 0) {
       this.#finish(0);
+      this.#exchange.record?.failed(error.code);
       this.#exchange.abort();
       return;
     }
@@ -289,6 +299,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#dropped = undefined;
     this.#time.stop();
     this.#observer.retried(next.cause);
+    this.#exchange.record?.retried(next.cause);
     if (next.decision === 'again') {
       this.#attempt(this.#hop);
       return;
@@ -332,6 +343,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#attemptStartedAt = now;
     this.#attemptAnswered = false;
     hop.begin(now);
+    this.#exchange.record?.attempt(hop.target, hop.peer ? addressText(hop.address) : '', now);
     const connection = connectionTo(hop, this.#exchange.request.method, again !== undefined, this);
     if (typeof connection !== 'string') {
       this.#send(connection, hop, now);
@@ -460,8 +472,10 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     const hop = this.#hop;
     const startedAt = this.#attemptStartedAt;
     if (hop === undefined || startedAt === -1) return;
+    const now = this.#rules.now();
     const failed = this.#route.policy.classifier.isFailure(status);
-    hop.end(status, this.#rules.now() - startedAt, failed, this.#attemptAnswered ? undefined : startedAt);
+    hop.end(status, now - startedAt, failed, this.#attemptAnswered ? undefined : startedAt);
+    this.#exchange.record?.attemptEnded(now);
     this.#attemptStartedAt = -1;
   }
 

@@ -6,6 +6,7 @@ import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { HopTarget } from '../telemetry/exchange-record.ts';
 import type { PodState } from './balanced-hop.ts';
 import { GatewayHop, type GatewayState } from './gateway-hop.ts';
 import type { Hop } from './hop.ts';
@@ -52,7 +53,8 @@ export class HopFactory {
     if (path.kind === 'gateway') {
       const gateway = this.#gateway(path);
       const address = this.#limited(gateway.address, of, policy);
-      const wiring = { pool: peerPool, ...this.#podState(policy), gate: gate(endpoint, 'gateway') };
+      const gatewayGate = gate(endpoint, 'gateway');
+      const wiring = { pool: peerPool, target: targetOf(endpoint, of), ...this.#podState(policy), gate: gatewayGate };
       return new GatewayHop({ ...gateway, address }, endpoint, of, wiring);
     }
     if (path.kind === 'self') return this.toPod(endpoint, of, policy);
@@ -78,6 +80,7 @@ export class HopFactory {
     return {
       address: this.#limited(endpoint, of, policy),
       pool: podPool,
+      target: targetOf(endpoint, of),
       gate: gate(endpoint, by),
       answerFilter,
       ...this.#podState(policy),
@@ -113,4 +116,9 @@ export class HopFactory {
     }
     return state;
   }
+}
+
+function targetOf(endpoint: Endpoint, { namespace, service }: ServiceOfHop): HopTarget {
+  const { pod = '', nodeName: node = '' } = endpoint;
+  return { namespace, service, pod, node, backend: endpointKey(endpoint) };
 }

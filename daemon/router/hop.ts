@@ -6,12 +6,15 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyError, ProxyErrorCode } from '../http/proxy-error.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
 import type { EndpointGate } from '../policy/endpoint-gate.ts';
+import type { HopTarget } from '../telemetry/exchange-record.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
 /** Where one attempt goes: a server to connect to, and what the request must carry there. `now`: ms of the router's clock. */
 export interface Hop extends Balanced {
   readonly address: ServerAddress;
   readonly pool: Http1Pool;
+  /** Whom it leads to, for people. */
+  readonly target: HopTarget;
   /** Whether the answer comes from a daemon of the mesh, whose `mesh-*` and `l5d-*` fields are believed. */
   readonly peer: boolean;
   /** Whether the server is a proxy, which takes requests for others and CONNECT. */

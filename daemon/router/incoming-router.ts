@@ -5,11 +5,12 @@ import { meshErrorLines } from '../http/mesh-errors.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
-import type { Binding, Endpoint } from '../naming/endpoint.ts';
+import { type Binding, type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
 import type { CallerSource, CallerSources } from '../policy/caller-sources.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
@@ -90,12 +91,26 @@ export class IncomingRouter {
     refuseLoop(request, pseudonym);
     if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller);
+    if (exchange.record !== undefined) this.#record(exchange, exchange.record, peer);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     const source = this.#source(exchange);
     new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer: this.#observer }).start();
+  }
+
+  /** Whoever may say where a request comes from and goes to is believed of records as of all else. */
+  #record(exchange: Exchange, record: ExchangeRecord, peer: boolean): void {
+    const pod = this.#source(exchange)?.pod;
+    record.from(pod?.namespace, undefined, pod?.name);
+    if (!peer) return;
+    const { caller, request } = exchange;
+    record.fromPeer = endpointKey({ ip: caller.address, port: caller.port });
+    const name = request.fields.value('mesh-service');
+    if (name === undefined) return;
+    const dot = name.indexOf('.');
+    record.destined(name.slice(dot + 1), name.slice(0, dot));
   }
 
   /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */

@@ -81,7 +81,8 @@ export class OutgoingRouter {
   }
 
   #route(exchange: Exchange, caller: KnownCaller): void {
-    const { request } = exchange;
+    const { request, record } = exchange;
+    record?.from(caller.namespace, caller.workload, caller.name);
     const namespace = caller.namespace ?? namespaceOfProxyUser(request.fields.value('proxy-authorization'));
     const { authority, path } = splitRequestTarget(request.method, request.target, request.host);
     refuseLoop(request, this.#options.pseudonym);
@@ -98,6 +99,7 @@ export class OutgoingRouter {
 
   #forward(exchange: Exchange, target: Target, { authority, path }: RequestTarget): void {
     const { destination, observer, viaParent } = target;
+    exchange.record?.destined(destination.binding.namespace, destination.binding.service);
     const { pseudonym, requestFilter, rules, sources } = this.#options;
     // A proxy is asked in absolute form (RFC 9112 §3.2.2).
     const asked =

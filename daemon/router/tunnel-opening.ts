@@ -1,6 +1,7 @@
 import type { CallerTunnel, Exchange, OpenedTunnel } from '../http/exchange.ts';
 import { beginsRequest } from '../http/first-bytes.ts';
 import type { ResponseHead } from '../http/message-head.ts';
+import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { splice } from './splice.ts';
 
 export interface UpstreamTunnel {
@@ -19,8 +20,28 @@ export function openTunnel(exchange: Exchange, { head, lines, upstream, inspect,
   const { method, upgrade } = exchange.request;
   const protocol = `Connection: Upgrade\r\nUpgrade: ${head.fields.value('upgrade') ?? upgrade}\r\n`;
   const caller = exchange.openTunnel(head.status, head.reason, method === 'CONNECT' ? lines : lines + protocol);
-  if (method === 'CONNECT' && inspect) openByFirstBytes(caller, upstream, onEnded);
-  else splice(caller, upstream, onEnded);
+  const { record } = exchange;
+  const ended = record === undefined ? onEnded : recordingEnd(record, caller, onEnded);
+  if (method === 'CONNECT' && inspect) openByFirstBytes(caller, upstream, ended);
+  else splice(caller, upstream, ended);
+}
+
+/** `onEnded` that also keeps what has passed, by what the caller's socket counts. A tunnel that turned out to be none has passed nothing. */
+function recordingEnd(
+  record: ExchangeRecord,
+  { socket, early }: CallerTunnel,
+  onEnded: () => void,
+): (none?: boolean) => void {
+  const readBefore = socket.bytesRead - (early?.length ?? 0);
+  const writtenBefore = socket.bytesWritten;
+  return (none = false) => {
+    onEnded();
+    if (!none) {
+      record.requestBytes += socket.bytesRead - readBefore;
+      record.responseBytes += socket.bytesWritten - writtenBefore;
+    }
+    record.end();
+  };
 }
 
 /**
@@ -28,14 +49,14 @@ export function openTunnel(exchange: Exchange, { head, lines, upstream, inspect,
  * goes on with requests, each routed by itself, and the one upstream is given up; anything else (TLS, HTTP/2, a server that
  * speaks first) passes as it is. `onEnded` is called once the upstream connection is gone.
  */
-function openByFirstBytes(caller: CallerTunnel, upstream: OpenedTunnel, onEnded: () => void): void {
+function openByFirstBytes(caller: CallerTunnel, upstream: OpenedTunnel, onEnded: (none?: boolean) => void): void {
   let seen = caller.early ?? Buffer.alloc(0);
   const settle = (requests: boolean, fromUpstream?: Buffer) => {
     caller.socket.off('data', onData).off('end', onOpaque).off('close', onOpaque);
     upstream.socket.off('data', onUpstreamData).off('end', onOpaque).off('close', onOpaque);
     if (requests) {
       upstream.socket.destroy();
-      onEnded();
+      onEnded(true);
       caller.readRequests(seen);
       return;
     }

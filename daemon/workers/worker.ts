@@ -11,6 +11,7 @@ import { Turns } from '../../lib/turns.ts';
 import { DataPath } from '../data-path.ts';
 import { type ClusterChange, ClusterState } from '../discovery/cluster-state.ts';
 import { provesIdentity } from '../peer-transport.ts';
+import { Recorder } from '../telemetry/recorder.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { ToldIdentity } from './told-identity.ts';
 
@@ -21,7 +22,9 @@ const now = () => performance.now(); // counts from the start of the process in 
 const state = new ClusterState(environment.nodeName, now);
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
 const registry = new MetricsRegistry();
+const recorder = new Recorder(environment.nodeName, { now, wallClock: Date.now });
 const dataPath = new DataPath({
+  recorder,
   config,
   environment,
   place,

@@ -1,0 +1,52 @@
+import type { Caller } from '../http/exchange.ts';
+import type { ProxyError } from '../http/proxy-error.ts';
+import type { RouterRole } from './daemon-metrics.ts';
+import {
+  type BeginningExchange,
+  ExchangeRecord,
+  type RecordClocks,
+  type RecordSink,
+  UNREAD_REQUEST,
+} from './exchange-record.ts';
+
+/** Makes the records of one thread's exchanges, for those who want any: tap, access log, traces. */
+export class Recorder {
+  readonly #node: string;
+  readonly #clocks: RecordClocks;
+  /** Undefined: nobody wants anything, and an exchange costs a look at this. */
+  #sinks: readonly RecordSink[] | undefined;
+
+  constructor(node: string, clocks: RecordClocks) {
+    this.#node = node;
+    this.#clocks = clocks;
+  }
+
+  add(sink: RecordSink): void {
+    this.#sinks = [...(this.#sinks ?? []), sink];
+  }
+
+  /** Exchanges that are under way are told to it all the same. */
+  remove(sink: RecordSink): void {
+    const left = this.#sinks?.filter((other) => other !== sink) ?? [];
+    this.#sinks = left.length === 0 ? undefined : left;
+  }
+
+  /** Undefined where nobody wants to hear of it. */
+  begin(exchange: BeginningExchange, role: RouterRole): ExchangeRecord | undefined {
+    return this.#sinks === undefined ? undefined : this.#make(this.#sinks, exchange, role);
+  }
+
+  /** What a caller sent could not be read as a request, or came in too many connections: it gets this answer. */
+  refused(caller: Caller, role: RouterRole, error: ProxyError): void {
+    if (this.#sinks === undefined) return;
+    const record = this.begin({ request: UNREAD_REQUEST, caller, startedAt: this.#clocks.now() }, role);
+    record?.refused(error);
+    record?.end();
+  }
+
+  #make(all: readonly RecordSink[], exchange: BeginningExchange, role: RouterRole): ExchangeRecord | undefined {
+    const sinks = all.filter((sink) => sink.wants(exchange, role));
+    if (sinks.length === 0) return undefined;
+    return new ExchangeRecord(exchange, { role, node: this.#node, clocks: this.#clocks, sinks });
+  }
+}
