@@ -59,9 +59,15 @@ export function traceLines(
   return lines;
 }
 
+const NONE: readonly string[] = [];
+
 /** The values of a field among `[name, value]…`, in their order. */
-export function valuesOf(fields: FieldList, name: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) values.push(fields[i + 1] as string);
-  return values;
+export function valuesOf(fields: FieldList, name: string): readonly string[] {
+  let values: string[] | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== name) continue;
+    values ??= [];
+    values.push(fields[i + 1] as string);
+  }
+  return values ?? NONE;
 }
