@@ -21,13 +21,13 @@ import { type Duty, EndpointGate } from './policy/endpoint-gate.ts';
 import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
-import type { ForwardingRules } from './router/forwarding.ts';
 import { HopFactory, type HopFactoryOptions } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { LocalPods } from './router/local-pods.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
 import { type PolicyTarget, routePolicies } from './router/route-policies.ts';
 import type { RoutePolicy } from './router/route-policy.ts';
+import type { ForwardingRules } from './router/sending.ts';
 import type { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 
 export interface RouterFactoryOptions {

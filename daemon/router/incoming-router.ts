@@ -14,7 +14,7 @@ import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
-import { Forwarding, type ForwardingRules } from './forwarding.ts';
+import { Forwarding } from './forwarding.ts';
 import type { Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
 import { PickedPod } from './picked-pod.ts';
@@ -22,6 +22,7 @@ import type { LocalPodHop } from './pod-hop.ts';
 import { REPLAY_BYTES } from './replay-buffer.ts';
 import type { RoutePolicy } from './route-policy.ts';
 import { RouterObserver } from './router-observer.ts';
+import type { ForwardingRules } from './sending.ts';
 
 const MAX_TARGETS = 4_096;
 const KEEP_L5D: FieldFilter = { dropL5d: false };

@@ -15,9 +15,10 @@ import { MAX_TIMER_MS } from './call-time.ts';
 import { askedDeadline, type DeadlineReading, deadlineExceeded } from './deadline.ts';
 import type { Destination } from './destination.ts';
 import { forwardedHead, refuseLoop } from './forwarded-head.ts';
-import { Forwarding, type ForwardingRules } from './forwarding.ts';
+import { Forwarding } from './forwarding.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
 import { RouterObserver } from './router-observer.ts';
+import type { ForwardingRules } from './sending.ts';
 
 const MAX_RESOLUTIONS = 4_096;
 const MAX_DESTINATIONS = 1_000;

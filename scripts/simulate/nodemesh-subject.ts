@@ -172,7 +172,7 @@ class NodemeshDaemon implements Caller {
   }
 }
 
-/** As daemon/router/forwarding.ts does it, without bytes. */
+/** As daemon/router/sending.ts and forwarding.ts do it, without bytes. */
 class NodemeshCall implements Call {
   readonly #daemon: NodemeshDaemon;
   readonly #attempts: Attempts;
