@@ -31,6 +31,12 @@ export const FieldClass = {
   /** The same, as linkerd has it: `l5d-timeout`, which is relative, and `l5d-ctx-deadline`, which is not and travels as context. */
   l5dTimeout: 17,
   l5dDeadline: 18,
+  /** Which trace a request belongs to: end to end as it is, unless a span of ours takes its sender's place. */
+  trace: 19,
+  /** The same, as linkerd has it. */
+  l5dTrace: 20,
+  /** `l5d-sample`: whether a trace begins with this request. */
+  l5dSample: 21,
 } as const;
 export type FieldClass = (typeof FieldClass)[keyof typeof FieldClass];
 
@@ -53,6 +59,16 @@ const KNOWN_FIELDS = new Map<string, FieldClass>([
   ['grpc-timeout', FieldClass.grpcTimeout],
   ['l5d-timeout', FieldClass.l5dTimeout],
   ['l5d-ctx-deadline', FieldClass.l5dDeadline],
+  ['traceparent', FieldClass.trace],
+  ['tracestate', FieldClass.trace],
+  ['b3', FieldClass.trace],
+  ['x-b3-traceid', FieldClass.trace],
+  ['x-b3-spanid', FieldClass.trace],
+  ['x-b3-parentspanid', FieldClass.trace],
+  ['x-b3-sampled', FieldClass.trace],
+  ['x-b3-flags', FieldClass.trace],
+  ['l5d-ctx-trace', FieldClass.l5dTrace],
+  ['l5d-sample', FieldClass.l5dSample],
   ['authorization', FieldClass.protected],
   ['cookie', FieldClass.protected],
   ['set-cookie', FieldClass.protected],
@@ -121,6 +137,25 @@ export function isBlank(code: number): boolean {
 /** Which context fields a hop lets through: those of other daemons (`mesh-*`) never, linkerd's as the config says. */
 export interface FieldFilter {
   readonly dropL5d: boolean;
+  /** Of the fields of tracing: all, because they are written anew, or `l5d-sample` alone, which has been heeded. */
+  readonly dropTrace?: 'all' | 'sample' | undefined;
+}
+
+/** Whether a field of one of the context's classes stays here. */
+export function staysHere(fieldClass: FieldClass, { dropL5d, dropTrace }: FieldFilter): boolean {
+  switch (fieldClass) {
+    case FieldClass.l5d:
+    case FieldClass.l5dDeadline:
+      return dropL5d;
+    case FieldClass.trace:
+      return dropTrace === 'all';
+    case FieldClass.l5dTrace:
+      return dropL5d || dropTrace === 'all';
+    case FieldClass.l5dSample:
+      return dropL5d || dropTrace !== undefined;
+    default:
+      return false;
+  }
 }
 
 /** The fields of one head, for whoever asks for some or passes them on. */
@@ -168,10 +203,11 @@ export class FieldTable implements HeadFields {
     let text = into;
     for (let i = 0; i < classes.length; i += 1) {
       const fieldClass = classes[i] as FieldClass;
-      if (fieldClass === also) continue;
+      if (fieldClass === also || staysHere(fieldClass, filter)) continue;
       const name = list[2 * i] as string;
       switch (fieldClass) {
         case FieldClass.endToEnd:
+        case FieldClass.trace:
           if (options.length > 0 && options.includes(name.toLowerCase())) continue;
           break;
         case FieldClass.protected:
@@ -181,7 +217,8 @@ export class FieldTable implements HeadFields {
           break;
         case FieldClass.l5d:
         case FieldClass.l5dDeadline:
-          if (filter.dropL5d) continue;
+        case FieldClass.l5dTrace:
+        case FieldClass.l5dSample:
           break;
         default:
           continue;

@@ -45,6 +45,8 @@ export interface RequestHead extends MessageHead {
   readonly grpcTimeout: string | undefined;
   /** [name, value]… of its `l5d-timeout` and `l5d-ctx-deadline`, names lower-case; undefined where it has none. */
   readonly l5dTimes: FieldList | undefined;
+  /** The same of the fields that say which trace it belongs to, and of `l5d-sample`. */
+  readonly traceFields: FieldList | undefined;
 }
 
 export interface ResponseHead extends MessageHead {
@@ -87,12 +89,13 @@ class MessageFacts {
   upgrade: string | undefined;
   grpcTimeout: string | undefined;
   l5dTimes: FieldList | undefined;
+  traceFields: FieldList | undefined;
 
   add(name: string, value: string): FieldClass {
     const fieldClass = classifyField(name);
     this.fields.push(name, value);
     this.classes.push(fieldClass);
-    if (fieldClass !== FieldClass.endToEnd) this.#note(fieldClass, value);
+    if (fieldClass !== FieldClass.endToEnd) this.#note(fieldClass, name, value);
     return fieldClass;
   }
 
@@ -100,7 +103,7 @@ class MessageFacts {
     return new FieldTable(this.fields, this.classes, this.connectionOptions);
   }
 
-  #note(fieldClass: FieldClass, value: string): void {
+  #note(fieldClass: FieldClass, name: string, value: string): void {
     switch (fieldClass) {
       case FieldClass.connection:
         this.connectionOptions = [...this.connectionOptions, ...listMembers(value)];
@@ -141,6 +144,12 @@ class MessageFacts {
       case FieldClass.l5dDeadline:
         this.l5dTimes ??= [];
         this.l5dTimes.push('l5d-ctx-deadline', value);
+        break;
+      case FieldClass.trace:
+      case FieldClass.l5dTrace:
+      case FieldClass.l5dSample:
+        this.traceFields ??= [];
+        this.traceFields.push(name.toLowerCase(), value);
         break;
       default:
     }
@@ -211,6 +220,7 @@ export function parseRequestHead(text: string): RequestHead {
     upgrade: minorVersion === 1 && bodiless ? askedUpgrade(facts) : undefined,
     grpcTimeout: facts.grpcTimeout,
     l5dTimes: facts.l5dTimes,
+    traceFields: facts.traceFields,
   };
 }
 

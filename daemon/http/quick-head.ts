@@ -1,4 +1,4 @@
-import { classifyField, FieldClass, type FieldFilter, type FieldList, type HeadFields } from './fields.ts';
+import { classifyField, FieldClass, type FieldFilter, type FieldList, type HeadFields, staysHere } from './fields.ts';
 import {
   CHUNKED,
   type FoundMessage,
@@ -54,7 +54,8 @@ class FieldRuns implements HeadFields {
   connection: 'close' | 'keep-alive' | undefined;
   expectsContinue = false;
   keepAlive: string | undefined;
-  /** [class, from, to]…, offsets of `text`: l5d for a run of such fields, endToEnd for any other. */
+  traceFields: string[] | undefined;
+  /** [class, from, to]…, offsets of `text`: one of the context's classes for a run of such fields, endToEnd for any other. */
   readonly #runs: number[] = [];
   /** [name, value]… of fields that are looked for by name. */
   #noted: string[] | undefined;
@@ -89,7 +90,8 @@ class FieldRuns implements HeadFields {
     const runs = this.#runs;
     let text = into;
     for (let i = 0; i < runs.length; i += 3) {
-      if (runs[i] === FieldClass.l5d && filter.dropL5d) continue;
+      const runClass = runs[i] as FieldClass;
+      if (runClass !== FieldClass.endToEnd && staysHere(runClass, filter)) continue;
       text += this.text.slice(runs[i + 1] as number, runs[i + 2] as number);
     }
     return text;
@@ -137,7 +139,7 @@ class FieldRuns implements HeadFields {
     }
   }
 
-  /** Takes what a field says of its message. Gives endToEnd, l5d, or hopByHop for one that stays; undefined as `read` false. */
+  /** Takes what a field says of its message. Gives endToEnd, a class of context, or hopByHop for one that stays; undefined as `read` false. */
   #note(bytes: Buffer, line: FieldLine): FieldClass | undefined {
     const { from, nameEnd, valueFrom, valueEnd } = line;
     const name = latin1(bytes, from, nameEnd);
@@ -179,6 +181,12 @@ class FieldRuns implements HeadFields {
         return FieldClass.endToEnd;
       case FieldClass.l5d:
         return FieldClass.l5d;
+      case FieldClass.trace:
+      case FieldClass.l5dTrace:
+      case FieldClass.l5dSample:
+        this.traceFields ??= [];
+        this.traceFields.push(name.toLowerCase(), latin1(bytes, valueFrom, valueEnd));
+        return fieldClass;
       case FieldClass.mesh:
       case FieldClass.proxyAuthorization:
         this.#noted ??= [];
@@ -236,6 +244,7 @@ export function readQuickRequest(bytes: Buffer, start: number): FoundMessage<Req
     upgrade: undefined,
     grpcTimeout: undefined,
     l5dTimes: undefined,
+    traceFields: fields.traceFields,
   };
   return { head, bodyOffset: fields.end };
 }
@@ -332,8 +341,9 @@ function isNotable(bytes: Buffer, from: number, nameEnd: number): boolean {
   const first = (bytes[from] as number) | TO_LOWER;
   if (length < 32 && NOTABLE[(first & 31) * 32 + length] === 1) return true;
   if (length < 4) return false;
-  // mesh-, mesh_client, l5d-
+  // mesh-, mesh_client, l5d-, x-b3-
   if (first === 0x6d) return bytes[from + 4] === 0x2d || bytes[from + 4] === 0x5f;
+  if (first === 0x78) return bytes[from + 3] === 0x33;
   return first === 0x6c && bytes[from + 3] === 0x2d;
 }
 
@@ -341,7 +351,7 @@ function notableShapes(): Uint8Array {
   const names = [
     ['connection', 'proxy-connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade', 'http2-settings', 'host'],
     ['proxy-authenticate', 'proxy-authentication-info', 'proxy-authorization', 'content-length', 'expect', 'via'],
-    ['grpc-timeout'],
+    ['grpc-timeout', 'traceparent', 'tracestate', 'b3'],
   ].flat();
   const shapes = new Uint8Array(32 * 32);
   for (const name of names) shapes[(name.charCodeAt(0) & 31) * 32 + name.length] = 1;

@@ -3,6 +3,7 @@ import { NO_FIELDS } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 import type { RouterRole } from './daemon-metrics.ts';
+import type { Trace } from './tracing/trace.ts';
 
 /** What is known of an exchange when it begins. */
 export type BeginningExchange = Pick<Exchange, 'request' | 'caller' | 'startedAt'>;
@@ -32,6 +33,13 @@ export interface AttemptRecord extends HopTarget {
   status: number;
   /** Why it failed, as `retry_total` and the error table have it; '' where it did not. */
   reason: string;
+}
+
+/** Decides which exchanges are traced, and takes the records of those. */
+export interface TraceSink {
+  /** Asked when the head has been read; undefined: the exchange is not traced. */
+  begin(exchange: BeginningExchange, role: RouterRole): Trace | undefined;
+  ended(record: ExchangeRecord): void;
 }
 
 /** Hears of the exchanges that it wants. Neither call may throw, or wait for anything. */
@@ -80,12 +88,13 @@ export class ExchangeRecord {
   /** Of bodies as the caller sends and gets them, without their framing; of tunnels all that passes. */
   requestBytes = 0;
   responseBytes = 0;
-  traceId = '';
+  /** Its own span, where it is traced. */
+  readonly trace: Trace | undefined;
   readonly attempts: AttemptRecord[] = [];
   /** Why each further attempt was made. */
   readonly retries: string[] = [];
   readonly #clocks: RecordClocks;
-  readonly #sinks: readonly RecordSink[];
+  readonly #sinks: readonly Pick<RecordSink, 'ended'>[];
 
   constructor(
     exchange: BeginningExchange,
@@ -93,7 +102,8 @@ export class ExchangeRecord {
       readonly role: RouterRole;
       readonly node: string;
       readonly clocks: RecordClocks;
-      readonly sinks: readonly RecordSink[];
+      readonly sinks: readonly Pick<RecordSink, 'ended'>[];
+      readonly trace: Trace | undefined;
     },
   ) {
     const { now, wallClock } = of.clocks;
@@ -103,6 +113,7 @@ export class ExchangeRecord {
     this.startedAt = exchange.startedAt;
     this.timestamp = wallClock() - (now() - exchange.startedAt);
     this.node = of.node;
+    this.trace = of.trace;
     this.#clocks = of.clocks;
     this.#sinks = of.sinks;
   }
@@ -183,4 +194,5 @@ export const UNREAD_REQUEST: RequestHead = {
   upgrade: undefined,
   grpcTimeout: undefined,
   l5dTimes: undefined,
+  traceFields: undefined,
 };

@@ -6,6 +6,7 @@ import {
   ExchangeRecord,
   type RecordClocks,
   type RecordSink,
+  type TraceSink,
   UNREAD_REQUEST,
 } from './exchange-record.ts';
 
@@ -15,10 +16,12 @@ export class Recorder {
   readonly #clocks: RecordClocks;
   /** Undefined: nobody wants anything, and an exchange costs a look at this. */
   #sinks: readonly RecordSink[] | undefined;
+  readonly #tracer: TraceSink | undefined;
 
-  constructor(node: string, clocks: RecordClocks) {
+  constructor(node: string, clocks: RecordClocks, tracer?: TraceSink) {
     this.#node = node;
     this.#clocks = clocks;
+    this.#tracer = tracer;
   }
 
   add(sink: RecordSink): void {
@@ -33,7 +36,12 @@ export class Recorder {
 
   /** Undefined where nobody wants to hear of it. */
   begin(exchange: BeginningExchange, role: RouterRole): ExchangeRecord | undefined {
-    return this.#sinks === undefined ? undefined : this.#make(this.#sinks, exchange, role);
+    const trace = this.#tracer?.begin(exchange, role);
+    if (trace === undefined && this.#sinks === undefined) return undefined;
+    const sinks: Pick<RecordSink, 'ended'>[] = this.#sinks?.filter((sink) => sink.wants(exchange, role)) ?? [];
+    if (trace !== undefined && this.#tracer !== undefined) sinks.push(this.#tracer);
+    if (sinks.length === 0) return undefined;
+    return new ExchangeRecord(exchange, { role, node: this.#node, clocks: this.#clocks, sinks, trace });
   }
 
   /** What a caller sent could not be read as a request, or came in too many connections: it gets this answer. */
@@ -42,11 +50,5 @@ export class Recorder {
     const record = this.begin({ request: UNREAD_REQUEST, caller, startedAt: this.#clocks.now() }, role);
     record?.refused(error);
     record?.end();
-  }
-
-  #make(all: readonly RecordSink[], exchange: BeginningExchange, role: RouterRole): ExchangeRecord | undefined {
-    const sinks = all.filter((sink) => sink.wants(exchange, role));
-    if (sinks.length === 0) return undefined;
-    return new ExchangeRecord(exchange, { role, node: this.#node, clocks: this.#clocks, sinks });
   }
 }

@@ -14,6 +14,7 @@ const USUAL_REQUESTS = [
   'POST http://web/orders?x=1 HTTP/1.1\r\nAccept: application/json\r\nContent-Type: application/json\r\nUser-Agent: Java-http-client/17\r\nHost: web\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}',
   'GET http://web/ HTTP/1.1\r\nHost: web\r\nUser-Agent: python-requests/2\r\nAccept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: close\r\n\r\n',
   'PUT /a HTTP/1.1\r\nhost: web\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n0\r\n\r\n',
+  'POST /b3 HTTP/1.1\r\nHost: web\r\nX-Request-Id: 7\r\nX-B3-TraceId: 80f198ee56343ba864fe8b2a57d3eff7\r\nX-B3-SpanId: e457b5a2e4d86bd1\r\nx-b3-sampled: 1\r\nB3: 0\r\nl5d-ctx-trace: AAAA\r\nl5d-sample: 1.0\r\nl5d-ctx-dtab: /a\r\nTraceState: a=b\r\nContent-Length: 0\r\n\r\n',
   'GET /64 HTTP/1.1\r\nHost: web\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nl5d-dst-override: x\r\nVia: 1.1 nodemesh-node-1\r\nmesh-endpoint: 10.1.2.3:80\r\nmesh-service: web.shop\r\nmesh-deadline-ms: 100\r\n\r\n',
 ];
 const USUAL_RESPONSES = [
@@ -41,7 +42,9 @@ function meaning({ head, bodyOffset }: FoundMessage<{ readonly fields: HeadField
     fields.classes,
     fields.via,
     NAMES.map((name) => fields.value(name)),
-    [false, true].map((dropL5d) => fields.forwardedLines('', { dropL5d })),
+    [false, true].flatMap((dropL5d) =>
+      ([undefined, 'sample', 'all'] as const).map((dropTrace) => fields.forwardedLines('', { dropL5d, dropTrace })),
+    ),
   ];
 }
 
