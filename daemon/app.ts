@@ -1,4 +1,6 @@
+import { AdminAccess } from '../lib/admin-access.ts';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { tokenReviewer } from '../lib/kubernetes/token-review.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log, LogLevel } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
@@ -123,7 +125,7 @@ class Daemon implements RunningDaemon {
   }
 
   async start(): Promise<void> {
-    const { config, log } = this.#options;
+    const { config, loadApi, log, now } = this.#options;
     this.readiness.block('listeners', 'not all ports listen yet');
     this.#dataPath.start();
     this.#adminServer = await startAdminServer({
@@ -132,6 +134,11 @@ class Daemon implements RunningDaemon {
       readiness: this.readiness,
       metrics: { render: () => this.#workers.render(() => this.#registry.snapshot()) },
       notes: config.routers.map((router) => `router ${router.label}: tls ${tlsModeOf(router)}`),
+      access: new AdminAccess({
+        modes: config.admin.access,
+        ip: config.admin.ip,
+        review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
+      }),
       log,
     });
     await this.#listen();

@@ -1,8 +1,11 @@
-import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { type ConfigProblem, parseConfig } from '../lib/config-file.ts';
+import { parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
+import { type AdminConfig, adminSchema } from './admin-config.ts';
+import { defaultPort, misfits, namersOf, needsKubernetes, roleOf } from './config-checks.ts';
+import { ip, isCidr, LOOPBACK, port, required } from './config-values.ts';
+import { egressConfig, egressSchema } from './egress-config.ts';
 import type { EgressConfig } from './policy/egress-guard.ts';
 import type { PolicyMode } from './policy/request-judge.ts';
 import {
@@ -24,24 +27,8 @@ import {
 } from './tls-config.ts';
 import { MAX_WORKERS } from './workers/worker-count.ts';
 
-/** Ports that a router listens on where its config names none (DESIGN §3). */
-const OUTGOING_PORT = 4140;
-const INCOMING_PORT = 4141;
-const ADMIN_PORT = 9990;
-const LOOPBACK = '127.0.0.1'; // linkerd's own default for every `ip`
 const BINDING_TIMEOUT_MS = 10_000; // linkerd's default
 const CONNECTIONS_PER_CALLER = 8_192; // idle ones take some 9 KB each
-const SHUTDOWN_GRACE_MS = 10_000; // linkerd's default
-
-const required = (what: string) => z.string({ error: `required: ${what}` }).min(1, `required: ${what}`);
-
-const ip = z
-  .string()
-  .refine((text) => text === 'node' || isIP(text) !== 0, 'give an IP address, or "node" for the address in NODE_IP');
-const port = z
-  .int({ error: 'give a port number, 0 to 65535' })
-  .min(0, 'give a port number, 0 to 65535')
-  .max(65_535, 'give a port number, 0 to 65535');
 
 const client = z
   .string()
@@ -119,33 +106,11 @@ const namer = z.discriminatedUnion(
   },
 );
 
-const EGRESS_FORMS = 'give "allow", "deny", or a mapping with the keys default and allow';
-const egressDefault = z.enum(['allow', 'deny'], { error: 'give "allow" or "deny"' });
-const egress = z.strictObject({
-  default: egressDefault.default('deny'),
-  allow: z
-    .array(
-      z.string().refine(isDestination, 'give a name such as api.example.com or *.example.com, an address, or a CIDR'),
-    )
-    .default([]),
-  parentProxy: z
-    .string()
-    .refine((text) => parseHostPort(text) !== undefined, 'give host:port of the proxy, e.g. proxy.example.com:3128')
-    .transform((text) => parseHostPort(text))
-    .optional(),
-});
-
 const WORKERS_FORMS = `give a number of threads, 1 to ${MAX_WORKERS}, or "auto": one for each core`;
 
 const schema = z.strictObject(
   {
-    admin: z
-      .strictObject({
-        ip: ip.default(LOOPBACK),
-        port: port.default(ADMIN_PORT),
-        shutdownGraceMs: z.int().min(0).default(SHUTDOWN_GRACE_MS),
-      })
-      .prefault({}),
+    admin: adminSchema,
     workers: z
       .union([z.literal('auto'), z.int().min(1, WORKERS_FORMS).max(MAX_WORKERS, WORKERS_FORMS)], {
         error: WORKERS_FORMS,
@@ -154,7 +119,7 @@ const schema = z.strictObject(
     routers: z.array(router, { error: 'required: a list of at least one router' }).min(1, 'give at least one router'),
     namers: z.array(namer).optional(),
     kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),
-    egress: z.union([egressDefault, egress], { error: EGRESS_FORMS }).default('allow'),
+    egress: egressSchema,
     logLevel: z.enum(LOG_LEVELS).default('info'),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'a mapping with the key "routers" is wanted' : undefined) },
@@ -203,7 +168,7 @@ export interface RouterConfig {
 }
 
 export interface DaemonConfig {
-  readonly admin: { readonly ip: string; readonly port: number; readonly shutdownGraceMs: number };
+  readonly admin: AdminConfig;
   /** Threads that serve. */
   readonly workers: number | 'auto';
   readonly routers: readonly RouterConfig[];
@@ -250,11 +215,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       ...misplacedKeys(`routers[${i}].client`, r.client),
       ...misplacedTls(`routers[${i}]`, r),
     ]),
-    ...duplicateLabels(config),
-    ...duplicatePorts(config),
-    ...policyWithoutCallers(config),
-    ...misplacedClientHeaders(config),
-    ...unknownNodeAddress(config, environment),
+    ...misfits(config, environment),
   ]);
   const address = (text: string) => (text === 'node' ? (environment.nodeIp ?? LOOPBACK) : text);
   const namers = namersOf(raw);
@@ -286,134 +247,10 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     // linkerd consults the namer that is declared last first.
     fsRootDirs: namers.flatMap((n) => (n.kind === 'io.l5d.fs' ? [n.rootDir] : [])).reverse(),
     kubernetes: needsKubernetes(raw) ? raw.kubernetes : undefined,
-    egress: typeof raw.egress === 'string' ? { default: raw.egress, allow: [] } : raw.egress,
+    egress: egressConfig(raw.egress),
     logLevel: raw.logLevel,
   };
 }
 
-type RawConfig = z.output<typeof schema>;
-type RawRouter = RawConfig['routers'][number];
-
-function namersOf(config: RawConfig): NonNullable<RawConfig['namers']> {
-  return config.namers ?? [{ kind: 'io.l5d.k8s' as const }];
-}
-
-function needsKubernetes(config: RawConfig): boolean {
-  return (
-    namersOf(config).some((n) => n.kind === 'io.l5d.k8s') ||
-    config.routers.some((r) => r.interpreter.transformers.length > 0)
-  );
-}
-
-function roleOf(r: RawRouter): 'outgoing' | 'incoming' {
-  const local = r.interpreter.transformers.some((t) => t.kind === 'io.l5d.k8s.localnode');
-  return local || r.label === 'incoming' ? 'incoming' : 'outgoing';
-}
-
-function defaultPort(r: RawRouter): number {
-  return roleOf(r) === 'incoming' ? INCOMING_PORT : OUTGOING_PORT;
-}
-
-function duplicateLabels(config: RawConfig): ConfigProblem[] {
-  const seen = new Map<string, number>();
-  return config.routers.flatMap((r, i) => {
-    const first = seen.get(r.label);
-    if (first === undefined) {
-      seen.set(r.label, i);
-      return [];
-    }
-    return [
-      {
-        where: `routers[${i}].label`,
-        what: `"${r.label}" is already the label of routers[${first}]; give each router its own`,
-      },
-    ];
-  });
-}
-
-function duplicatePorts(config: RawConfig): ConfigProblem[] {
-  const listeners = [
-    { where: 'admin.port', ip: config.admin.ip, port: config.admin.port },
-    ...config.routers.flatMap((r, i) =>
-      r.servers.map((s, j) => ({
-        where: `routers[${i}].servers[${j}].port`,
-        ip: s.ip,
-        port: s.port ?? defaultPort(r),
-      })),
-    ),
-  ];
-  return listeners.flatMap((one, i) => {
-    const taken = listeners
-      .slice(0, i)
-      .find((other) => other.port === one.port && one.port !== 0 && overlap(other.ip, one.ip));
-    if (taken === undefined) return [];
-    return [
-      {
-        where: one.where,
-        what: `port ${one.port} is already taken by ${taken.where}; give each listener its own port`,
-      },
-    ];
-  });
-}
-
-/** Policies speak of pods: whoever cannot tell them by their addresses can enforce nothing. */
-function policyWithoutCallers(config: RawConfig): ConfigProblem[] {
-  const masked = config.routers.flatMap((r, i) =>
-    r.servers.flatMap(({ allowedClients }, j) =>
-      roleOf(r) === 'outgoing' && allowedClients?.includes('localPods') === false
-        ? [`routers[${i}].servers[${j}].allowedClients`]
-        : [],
-    ),
-  );
-  return config.routers.flatMap((r, i) => {
-    const where = `routers[${i}].policy`;
-    if (r.policy !== 'off' && !needsKubernetes(config)) {
-      return [{ where, what: "policies are the cluster's, and this config reads no cluster: give off" }];
-    }
-    if (r.policy !== 'enforce' || masked.length === 0) return [];
-    const what = `enforce tells pods by their own addresses, and ${masked.join(', ')} does without: a hostPort, for one, hides them behind the node's (overlay host-port). List localPods there, or give audit or off`;
-    return [{ where, what }];
-  });
-}
-
-function misplacedClientHeaders(config: RawConfig): ConfigProblem[] {
-  return config.routers.flatMap((r, i) =>
-    r.clientHeader && (roleOf(r) === 'outgoing' || !needsKubernetes(config))
-      ? [{ where: `routers[${i}].clientHeader`, what: 'goes with the incoming router of a cluster only' }]
-      : [],
-  );
-}
-
-function overlap(a: string, b: string): boolean {
-  const wildcard = (text: string) => text === '0.0.0.0' || text === '::';
-  return a === b || wildcard(a) || wildcard(b);
-}
-
-function unknownNodeAddress(config: RawConfig, environment: DaemonEnvironment): ConfigProblem[] {
-  if (environment.nodeIp !== undefined && isIP(environment.nodeIp) !== 0) return [];
-  const what = `"node" needs the node's address in NODE_IP (downward API: status.hostIP), which is ${
-    environment.nodeIp === undefined ? 'not set' : `"${environment.nodeIp}"`
-  }`;
-  const places = config.routers.flatMap((r, i) =>
-    r.servers.flatMap((s, j) => (s.ip === 'node' ? [`routers[${i}].servers[${j}].ip`] : [])),
-  );
-  return [...(config.admin.ip === 'node' ? ['admin.ip'] : []), ...places].map((where) => ({ where, what }));
-}
-
-function parseHostPort(text: string): { host: string; port: number } | undefined {
-  const match = /^(?:http:\/\/)?(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+)):(\d{1,5})\/?$/i.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host === undefined || port < 1 || port > 65_535 ? undefined : { host, port };
-}
-
-function isDestination(text: string): boolean {
-  return isIP(text) !== 0 || isCidr(text) || /^(?:\*\.)?[0-9a-z_-]+(?:\.[0-9a-z_-]+)*$/i.test(text);
-}
-
-function isCidr(text: string): boolean {
-  const [address, prefix, ...rest] = text.split('/');
-  const family = isIP(address ?? '');
-  if (family === 0 || rest.length > 0) return false;
-  return prefix !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
-}
+/** As the schema gives it. */
+export type RawConfig = z.output<typeof schema>;

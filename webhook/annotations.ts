@@ -1,7 +1,8 @@
 /** The label of a namespace or a pod, and the annotation of a pod, by which injection is asked for or refused. */
 export const INJECT = 'mesh-inject';
 /** Written by the webhook: what it did to the pod, as JSON (see injection.ts). */
-export const STATUS = 'nodemesh.dev/status';
+export { INJECTION_STATUS as STATUS } from '../lib/kubernetes/pod.ts';
+
 /** Names of containers, separated by commas, that are left as they are. */
 const SKIP_CONTAINERS = 'nodemesh.dev/skip-containers';
 /** Hosts, separated by commas, that the pod's clients reach without the proxy. */

@@ -1,7 +1,9 @@
 /** What the webhook needs of the API server is in manifests/base/webhook/rbac.yaml. */
 import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { AdminAccess } from '../lib/admin-access.ts';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { tokenReviewer } from '../lib/kubernetes/token-review.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
@@ -158,16 +160,25 @@ class Webhook {
   }
 
   async start(): Promise<RunningWebhook> {
-    const { config, environment, log, metrics, readiness } = this.#options;
+    const { config, environment, api, log, metrics, readiness } = this.#options;
     readiness.block('listeners', 'not all ports listen yet');
     readiness.block('certificate', () => this.#source.failure ?? 'the Secret with them has not been read yet');
     readiness.block('selfCheck', 'no certificate is served yet');
     readiness.block('caBundle', 'the MutatingWebhookConfiguration has not been read yet');
+    const adminIp = config.admin.ip ?? everyAddress();
     this.#adminServer = await startAdminServer({
-      ip: config.admin.ip ?? everyAddress(),
+      ip: adminIp,
       port: config.admin.port,
       readiness,
       metrics,
+      access: new AdminAccess({
+        modes: config.admin.access,
+        ip: adminIp,
+        review: tokenReviewer(
+          async () => api,
+          () => performance.now(),
+        ),
+      }),
       log,
     });
     this.#server = await startAdmissionServer({

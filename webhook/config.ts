@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { type AccessModes, accessSchema } from '../lib/admin-access.ts';
 import { parseConfig } from '../lib/config-file.ts';
 import { LOG_LEVELS } from '../lib/log.ts';
 
@@ -37,7 +38,7 @@ const schema = z.strictObject(
       .max(MAX_DRAIN_SECONDS, `give a number of seconds, 0 to ${MAX_DRAIN_SECONDS}`)
       .default(DRAIN_SECONDS),
     https: z.strictObject({ ip: ip.optional(), port: port.default(HTTPS_PORT) }).prefault({}),
-    admin: z.strictObject({ ip: ip.optional(), port: port.default(ADMIN_PORT) }).prefault({}),
+    admin: z.strictObject({ ip: ip.optional(), port: port.default(ADMIN_PORT), access: accessSchema }).prefault({}),
     logLevel: z.enum(LOG_LEVELS, { error: `give one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'a mapping of keys to values is wanted' : undefined) },
@@ -60,7 +61,8 @@ export interface WebhookConfig {
   readonly servingCertificate: 'selfMade' | 'provided';
   readonly drainSeconds: number;
   readonly https: ListenAddress;
-  readonly admin: ListenAddress;
+  /** `access`: who may read, where `ip` is not loopback. */
+  readonly admin: ListenAddress & { readonly access: AccessModes };
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -99,7 +101,7 @@ export function parseWebhookConfig(file: string, text: string, environment: Webh
     ip: ip === 'pod' ? environment.podIp : ip,
     port,
   });
-  return { ...raw, https: listen(raw.https), admin: listen(raw.admin) };
+  return { ...raw, https: listen(raw.https), admin: { ...listen(raw.admin), access: raw.admin.access } };
 }
 
 function overlap(a: string | undefined, b: string | undefined): boolean {

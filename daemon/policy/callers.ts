@@ -8,9 +8,12 @@ const APPEARANCE_MS = 2_000;
 const REMEMBER_STRANGER_MS = 10_000;
 const MAX_STRANGERS = 4_096;
 
-/** Who is served: `namespace` undefined where the address says nothing of it. */
+/** Who is served: all undefined where the address is no pod's. */
 export interface KnownCaller {
   readonly namespace: string | undefined;
+  readonly workload: string | undefined;
+  /** `namespace/workload`. */
+  readonly workloadKey: string | undefined;
 }
 
 export interface CallersOptions {
@@ -72,4 +75,4 @@ export class Callers {
   }
 }
 
-const ANYBODY: KnownCaller = { namespace: undefined };
+const ANYBODY: KnownCaller = { namespace: undefined, workload: undefined, workloadKey: undefined };

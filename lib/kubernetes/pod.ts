@@ -1,5 +1,8 @@
 import type { KubernetesObject } from './types.ts';
 
+/** The annotation that the webhook writes to a pod that it injects, and to no other. */
+export const INJECTION_STATUS = 'nodemesh.dev/status';
+
 /** What nodemesh reads of a core/v1 Pod. */
 export interface Pod {
   readonly namespace: string;
@@ -16,12 +19,27 @@ export interface Pod {
   readonly ready: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly ports: readonly NamedPort[];
+  /**
+   * The name of the controller that it belongs to: of the Deployment where there is one, else of the ReplicaSet,
+   * StatefulSet, DaemonSet, Job or whatever made it; its own where nothing did.
+   */
+  readonly workload: string;
+  /** `namespace/workload`, made once: requests are counted by it. */
+  readonly workloadKey: string;
+  /** The webhook gave its containers a proxy. */
+  readonly injected: boolean;
 }
 
 /** A TCP port that a container has given a name. */
 export interface NamedPort {
   readonly name: string;
   readonly port: number;
+}
+
+interface OwnerReference {
+  readonly kind: string;
+  readonly name: string;
+  readonly controller?: boolean;
 }
 
 interface ApiContainer {
@@ -32,6 +50,7 @@ interface ApiContainer {
 }
 
 interface ApiPod extends KubernetesObject {
+  readonly metadata: KubernetesObject['metadata'] & { readonly ownerReferences?: readonly OwnerReference[] | null };
   readonly spec?: {
     readonly nodeName?: string;
     readonly hostNetwork?: boolean;
@@ -51,8 +70,10 @@ interface ApiPod extends KubernetesObject {
 export function trimPod(object: KubernetesObject): Pod {
   const { metadata, spec, status } = object as ApiPod;
   const ips = status?.podIPs?.map(({ ip }) => ip) ?? [status?.podIP ?? ''];
+  const namespace = metadata.namespace ?? '';
+  const workload = workloadOf(metadata);
   return {
-    namespace: metadata.namespace ?? '',
+    namespace,
     name: metadata.name,
     uid: metadata.uid ?? '',
     ips: ips.filter((ip) => ip !== ''),
@@ -64,7 +85,22 @@ export function trimPod(object: KubernetesObject): Pod {
     ready: status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
     labels: metadata.labels ?? {},
     ports: namedPorts(spec),
+    workload,
+    workloadKey: `${namespace}/${workload}`,
+    injected: metadata.annotations?.[INJECTION_STATUS] !== undefined,
   };
+}
+
+/**
+ * A Deployment names its ReplicaSets `<name>-<pod-template-hash>`, and their pods have that hash as a label (Kubernetes docs,
+ * "Deployments"). A static pod's owner is its Node, which says nothing of what the pod is.
+ */
+function workloadOf({ name, labels, ownerReferences }: ApiPod['metadata']): string {
+  const owner = ownerReferences?.find(({ controller }) => controller === true);
+  if (owner === undefined || owner.kind === 'Node') return name;
+  const hash = labels?.['pod-template-hash'];
+  if (owner.kind !== 'ReplicaSet' || hash === undefined || !owner.name.endsWith(`-${hash}`)) return owner.name;
+  return owner.name.slice(0, -hash.length - 1) || owner.name;
 }
 
 /** Of the containers that run beside each other: init containers that always restart (sidecars) are among them. */

@@ -73,7 +73,31 @@ test('pod: scheduled, running, ready', () => {
       { name: 'metrics', port: 9_090 },
       { name: 'side', port: 15_000 },
     ],
+    workload: 'world',
+    workloadKey: 'shop/world',
+    injected: false,
   });
+});
+
+test('pod: its workload is the controller that people know it by', () => {
+  const workload = (kind: string, name: string, labels = {}, controller = true) =>
+    trimPod({ metadata: { ...metadata, labels, ownerReferences: [{ kind, name, controller }] } } as never).workload;
+  const hash = { 'pod-template-hash': '5d4f8c' };
+  assert.equal(workload('ReplicaSet', 'cart-api-5d4f8c', hash), 'cart-api');
+  assert.equal(workload('ReplicaSet', 'by-hand', hash), 'by-hand');
+  assert.equal(workload('ReplicaSet', 'by-hand-undefined'), 'by-hand-undefined');
+  assert.equal(workload('ReplicaSet', '-5d4f8c', hash), '-5d4f8c');
+  for (const kind of ['StatefulSet', 'DaemonSet', 'Job', 'Rollout'])
+    assert.equal(workload(kind, 'db-5d4f8c', hash), 'db-5d4f8c');
+  assert.equal(workload('Node', 'node-1'), 'world');
+  assert.equal(workload('ReplicaSet', 'cart-5d4f8c', hash, false), 'world');
+});
+
+test('pod: whether it is injected, by what the webhook writes to those that it injects', () => {
+  const injected = (annotations?: object) => trimPod({ metadata: { ...metadata, annotations } } as never).injected;
+  assert.ok(injected({ 'nodemesh.dev/status': '{"version":1,"config":"1a2b3c4d","containers":[]}' }));
+  assert.ok(!injected({ 'mesh-inject': 'enabled' }));
+  assert.ok(!injected());
 });
 
 test('policy pods: equal labels and ports are kept once; hosts, pods without an address and ended ones are left out', () => {

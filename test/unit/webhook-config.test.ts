@@ -25,7 +25,11 @@ test('webhook config: everything has a default', () => {
     servingCertificate: 'selfMade',
     drainSeconds: 10,
     https: { ip: undefined, port: 8443 },
-    admin: { ip: undefined, port: 8080 },
+    admin: {
+      ip: undefined,
+      port: 8080,
+      access: { metrics: 'open', diagnostics: 'token', tap: 'token' },
+    },
     logLevel: 'info',
   });
 });
