@@ -78,6 +78,16 @@ export class EndpointLoad {
     return this.#outstanding + failures + (this.#waitsUntil > now ? WAITING : 0);
   }
 
+  /** What is expected of an answer, ms; 0 where nothing is known. */
+  latencyMs(now: number): number {
+    return this.#latency.value(now);
+  }
+
+  /** Requests under way. */
+  get inFlight(): number {
+    return this.#outstanding;
+  }
+
   #recentFailures(now: number): number {
     return this.#failures * Math.exp((this.#failedAt - now) / FAILURE_MS);
   }

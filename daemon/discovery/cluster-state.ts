@@ -134,6 +134,16 @@ export class ClusterState {
     return this.#localPods.get(ip);
   }
 
+  /** A pod of this node by its name. */
+  localPodNamed(namespace: string, name: string): Pod | undefined {
+    return this.#localPods.named(namespace, name);
+  }
+
+  /** All Services, and whatever endpoints are published for. */
+  get services(): Iterable<ServiceEntry> {
+    return this.#entries.values();
+  }
+
   get localPodCount(): number {
     return this.#localPods.size;
   }

@@ -2,7 +2,7 @@ import type { Pod } from '../../lib/kubernetes/pod.ts';
 import type { ObjectChange } from '../../lib/kubernetes/types.ts';
 
 /** Pods by their own addresses, which pass from one to the next. */
-export class PodsByAddress<T extends Pick<Pod, 'uid' | 'ips'>> {
+export class PodsByAddress<T extends Pick<Pod, 'uid' | 'ips' | 'namespace' | 'name'>> {
   readonly #byAddress = new Map<string, T>();
 
   get size(): number {
@@ -11,6 +11,12 @@ export class PodsByAddress<T extends Pick<Pod, 'uid' | 'ips'>> {
 
   get(address: string): T | undefined {
     return this.#byAddress.get(address);
+  }
+
+  /** Looks at all of them: for people's questions. */
+  named(namespace: string, name: string): T | undefined {
+    for (const pod of this.#byAddress.values()) if (pod.name === name && pod.namespace === namespace) return pod;
+    return undefined;
   }
 
   apply(changes: readonly ObjectChange<T>[]): void {

@@ -9,6 +9,18 @@ export type PortChoice =
   | { readonly kind: 'named'; readonly name: string }
   | { readonly kind: 'number'; readonly number: number };
 
+/** An address as it is published, for people. */
+export interface PublishedEndpoint {
+  readonly ip: string;
+  readonly port: number;
+  readonly nodeName: string | undefined;
+  readonly pod: string | undefined;
+  readonly zone: string | undefined;
+  readonly ready: boolean;
+  /** Why it is not sent to; undefined where it is. */
+  readonly why: string | undefined;
+}
+
 /** All that is known of one Service: the object, if it exists, and the groups of addresses published for it. */
 export class ServiceEntry {
   readonly namespace: string;
@@ -75,6 +87,37 @@ export class ServiceEntry {
     return false;
   }
 
+  /** Names of the ports that its endpoints are published with. */
+  get portNames(): readonly string[] {
+    const groups = [...this.#groups.values()].flat();
+    return [...new Set(groups.flatMap(({ ports }) => ports.map(({ name }) => name)))];
+  }
+
+  /** All that is published for a port (and a pod's hostname), with why those that `chosen` lacks are not sent to. */
+  published(
+    port: PortChoice,
+    hostname: string | undefined,
+    place: Place,
+    chosen: readonly Endpoint[],
+  ): readonly PublishedEndpoint[] {
+    const used = new Set(chosen.map(endpointKey));
+    const localOnly = this.service?.localOnly === true && hostname === undefined;
+    const found = new Map<string, PublishedEndpoint>();
+    for (const group of [...this.#groups.values()].flat()) {
+      const number = portNumber(group, port);
+      if (number === undefined) continue;
+      for (const address of group.addresses) {
+        if (!isAsked(address, hostname)) continue;
+        const { ip, nodeName, pod, zone, ready } = address;
+        const key = endpointKey({ ip, port: number });
+        const elsewhere = localOnly && nodeName !== place.nodeName;
+        const why = used.has(key) ? undefined : whyLeftOut(address, elsewhere);
+        if (!found.has(key) || why === undefined) found.set(key, { ip, port: number, nodeName, pod, zone, ready, why });
+      }
+    }
+    return [...found.values()];
+  }
+
   /** Gives it a new version, so that its endpoints are asked for again. */
   touch(): void {
     this.version = this.#nextVersion();
@@ -116,7 +159,7 @@ export function readyEndpoints(
     const number = portNumber(group, port);
     if (number === undefined) continue;
     for (const address of group.addresses) {
-      if (hostname !== undefined && address.hostname !== hostname && address.pod !== hostname) continue;
+      if (!isAsked(address, hostname)) continue;
       if (preference?.localOnly === true && address.nodeName !== preference.place.nodeName) continue;
       const candidate = { address, port: number };
       tierOf(address, { ready, draining, unready })?.set(endpointKey({ ip: address.ip, port: number }), candidate);
@@ -132,6 +175,16 @@ export function readyEndpoints(
     const { ip, nodeName, pod, hostname, zone } = address;
     return { ip, port, nodeName, pod, hostname, zone, far: far?.has(address) ?? false };
   });
+}
+
+function isAsked(address: EndpointAddress, hostname: string | undefined): boolean {
+  return hostname === undefined || address.hostname === hostname || address.pod === hostname;
+}
+
+function whyLeftOut({ ready, serving, terminating }: EndpointAddress, elsewhere: boolean): string {
+  if (elsewhere) return 'on another node, and the Service has internalTrafficPolicy Local';
+  if (!ready && terminating) return serving ? 'terminating: used when none is ready' : 'terminating';
+  return ready ? 'the pod is reached by its IPv4 address' : 'not ready';
 }
 
 function addressesOf(candidates: readonly Candidate[]): EndpointAddress[] {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { ProxyError } from '../http/proxy-error.ts';
+import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import type { EgressGuard } from '../policy/egress-guard.ts';
 import type { Binding, Endpoint } from './endpoint.ts';
 
@@ -23,6 +23,19 @@ export interface EgressBinding extends Binding {
   readonly viaParent: boolean;
 }
 
+/** An address that a name outside leads to. */
+export interface EgressAddress {
+  readonly ip: string;
+  /** Why the guard does not let it be connected to; undefined where it does, or where that is the parent proxy's to decide. */
+  readonly refusal: string | undefined;
+}
+
+export interface EgressFinding {
+  readonly addresses: readonly EgressAddress[];
+  /** ProxyError where no address may be connected to. */
+  readonly binding: EgressBinding | ProxyError;
+}
+
 /** Names outside the cluster: DNS, then the egress guard over what it answered, so that no name leads to a guarded address. */
 export class EgressNames {
   readonly #options: EgressNamesOptions;
@@ -34,7 +47,7 @@ export class EgressNames {
 
   /** Rejects with ProxyError egress_refused or unknown_name. */
   find(host: string, port: number): Promise<EgressBinding> {
-    const key = `egress/${host}:${port}`;
+    const key = keyOf(host, port);
     const now = this.#options.now();
     const known = this.#known.get(key);
     if (known !== undefined && known.until > now) return known.binding;
@@ -44,20 +57,45 @@ export class EgressNames {
     return binding;
   }
 
+  /**
+   * What `find` finds, with every address that DNS gave, refused or not. Nothing of it is kept. Rejects as `find` does, but where
+   * it is the addresses that are refused.
+   */
+  async explain(host: string, port: number): Promise<EgressFinding> {
+    const addresses = await this.#addresses(host, port);
+    try {
+      return { addresses, binding: this.#bind(keyOf(host, port), host, port, addresses) };
+    } catch (error) {
+      return { addresses, binding: asProxyError(error) };
+    }
+  }
+
   async #lookUp(key: string, host: string, port: number): Promise<EgressBinding> {
+    return this.#bind(key, host, port, await this.#addresses(host, port));
+  }
+
+  #bind(key: string, host: string, port: number, found: readonly EgressAddress[]): EgressBinding {
+    const { parentProxy } = this.#options;
+    const open = found.filter(({ refusal }) => refusal === undefined).map(({ ip }) => ip);
+    if (parentProxy !== undefined) return egressBinding('egress/parent', open, parentProxy.port, undefined);
+    if (open.length === 0) {
+      throw new ProxyError('egress_refused', `"${host}": ${found[0]?.refusal ?? 'it has no address'}`);
+    }
+    return egressBinding(key, open, port, { host, port });
+  }
+
+  /** Of the name, or of the parent proxy. */
+  async #addresses(host: string, port: number): Promise<readonly EgressAddress[]> {
     const { guard, parentProxy } = this.#options;
     const refusal = guard.refusesName(host) ?? (isIP(host) === 0 ? undefined : guard.refusesAddress(host, host, port));
     if (refusal !== undefined) throw new ProxyError('egress_refused', `"${host}": ${refusal}`);
     if (parentProxy !== undefined) {
       // What a name resolves to is the parent's to find out: its own rules guard what it can reach.
       const addresses = isIP(parentProxy.host) === 0 ? await this.#resolve(parentProxy.host) : [parentProxy.host];
-      return egressBinding('egress/parent', addresses, parentProxy.port, undefined);
+      return addresses.map((ip) => ({ ip, refusal: undefined }));
     }
     const addresses = isIP(host) === 0 ? await this.#resolve(host) : [host];
-    const refusals = addresses.map((address) => guard.refusesAddress(host, address, port));
-    const open = addresses.filter((_, i) => refusals[i] === undefined);
-    if (open.length === 0) throw new ProxyError('egress_refused', `"${host}": ${refusals[0] ?? 'it has no address'}`);
-    return egressBinding(key, open, port, { host, port });
+    return addresses.map((ip) => ({ ip, refusal: guard.refusesAddress(host, ip, port) }));
   }
 
   async #resolve(host: string): Promise<readonly string[]> {
@@ -68,6 +106,10 @@ export class EgressNames {
       throw new ProxyError('unknown_name', `"${host}" is no Service, and DNS does not know it (${why})`);
     }
   }
+}
+
+function keyOf(host: string, port: number): string {
+  return `egress/${host}:${port}`;
 }
 
 function egressBinding(

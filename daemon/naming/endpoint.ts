@@ -1,3 +1,5 @@
+import type { PublishedEndpoint } from '../discovery/service-entry.ts';
+
 /** One pod address that can answer for a name (DESIGN §2). */
 export interface Endpoint {
   readonly ip: string;
@@ -23,6 +25,10 @@ export interface Binding {
   endpoints(): readonly Endpoint[];
   /** Why there may be none though the Service has some: the end of a sentence. */
   readonly confinement?: string | undefined;
+  /** The port that is meant, by its name or number, where the name has several. */
+  readonly portName?: string | undefined;
+  /** All that is published for the name, with why each of those that are not sent to is not: for people. */
+  published?(): readonly PublishedEndpoint[];
 }
 
 /** How an endpoint is reached: through the daemon on its node, in process (it is on this node), or straight. */

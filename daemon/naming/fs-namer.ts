@@ -7,6 +7,7 @@ import type { Named, Namer } from './namer.ts';
  * before the one named as the host alone (`world`). Names without a file are another namer's.
  */
 export class FsNamer implements Namer {
+  readonly kind = 'io.l5d.fs';
   readonly #disco: Disco;
 
   constructor(disco: Disco) {

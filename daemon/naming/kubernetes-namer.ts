@@ -1,6 +1,6 @@
 import type { Service } from '../../lib/kubernetes/service.ts';
 import type { AddressOwner, ClusterState } from '../discovery/cluster-state.ts';
-import type { PortChoice } from '../discovery/service-entry.ts';
+import type { PortChoice, PublishedEndpoint } from '../discovery/service-entry.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { Authority } from '../http/request-target.ts';
 import type { Binding, Endpoint } from './endpoint.ts';
@@ -73,6 +73,17 @@ class ServiceBinding implements Binding {
       : undefined;
   }
 
+  get portName(): string {
+    return this.#port.kind === 'named' ? this.#port.name : String(this.#port.number);
+  }
+
+  published(): readonly PublishedEndpoint[] {
+    const entry = this.#state.service(this.#entryKey);
+    const all = entry?.published(this.#port, this.#hostname, this.#state.place, this.endpoints()) ?? [];
+    if (this.#port.kind === 'named') return all;
+    return all.map((one) => (this.#reserved(one.ip, one.port) ? { ...one, why: 'a port of the node itself' } : one));
+  }
+
   endpoints(): readonly Endpoint[] {
     const entry = this.#state.service(this.#entryKey);
     const version = entry?.version ?? 0;
@@ -88,6 +99,7 @@ class ServiceBinding implements Binding {
 
 /** Names of Services, ClusterIPs and pod addresses (DESIGN §5.2). Reads the state; never waits. */
 export class KubernetesNamer implements Namer {
+  readonly kind = 'io.l5d.k8s';
   readonly #state: ClusterState;
   readonly #clusterDomain: string;
   readonly #reserved: ReservedPorts;

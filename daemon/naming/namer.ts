@@ -8,6 +8,8 @@ export type Named =
 
 /** Turns authorities into endpoints (DESIGN §2). */
 export interface Namer {
+  /** As the config calls it. */
+  readonly kind: string;
   /** Changes whenever a name may mean something else than it did. */
   readonly version: number;
   /**

@@ -19,12 +19,17 @@ export class Resolver {
 
   /**
    * What an authority means to a caller of that namespace: endpoints, or a name outside. Throws ProxyError bad_authority,
-   * unknown_name or unknown_port.
+   * unknown_name or unknown_port. `asked` is told of each namer that is asked, and what it said.
    */
-  resolve(authority: string, callerNamespace: string | undefined): Named {
+  resolve(
+    authority: string,
+    callerNamespace: string | undefined,
+    asked?: (namer: Namer, named: Named | undefined) => void,
+  ): Named {
     const parsed = parseAuthority(authority);
     for (const namer of this.#namers) {
       const named = namer.name(parsed, callerNamespace);
+      asked?.(namer, named);
       if (named !== undefined) return named;
     }
     if (!parsed.isAddress && !parsed.host.includes('.')) {

@@ -55,9 +55,16 @@ export class Callers {
       const found = this.known(address);
       if (found !== undefined) return found;
     }
-    if (!this.#options.podsKnown()) throw new ProxyError('not_synced', "this node's pods have not been read yet");
-    this.#remember(address);
-    throw new ProxyError('not_local_pod', `${address} is not the address of a pod of node ${this.#options.nodeName}`);
+    const refusal = this.refusal(address);
+    if (refusal.code === 'not_local_pod') this.#remember(address);
+    throw refusal;
+  }
+
+  /** What a caller at an address that is not known is refused with, once it was waited for. */
+  refusal(address: string): ProxyError {
+    const { podsKnown, nodeName } = this.#options;
+    if (!podsKnown()) return new ProxyError('not_synced', "this node's pods have not been read yet");
+    return new ProxyError('not_local_pod', `${address} is not the address of a pod of node ${nodeName}`);
   }
 
   #worthWaiting(address: string): boolean {

@@ -4,8 +4,8 @@ import type { Log } from '../../lib/log.ts';
 import type { Counter, Family } from '../../lib/metrics.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import type { CallerSource } from './caller-sources.ts';
-import type { JudgedRequest } from './mesh-policy.ts';
-import { type Direction, explainVerdict, type Flow } from './network-policy.ts';
+import { allowingRule, type JudgedRequest, type RequestRules } from './mesh-policy.ts';
+import { type Direction, explainVerdict, type Flow, type Verdict } from './network-policy.ts';
 import type { PolicyView } from './policy-view.ts';
 import { type PolicyMode, type Refusal, RequestJudge, VERB } from './request-judge.ts';
 
@@ -38,6 +38,16 @@ export interface GatedEndpoint {
   readonly port: number;
   /** Undefined outside the cluster. */
   readonly nodeName: string | undefined;
+}
+
+/** What one direction's NetworkPolicies, or MeshPolicies (`request`), say of a request: for people. */
+export interface PolicyFinding {
+  readonly of: Direction | 'request';
+  readonly mode: PolicyMode;
+  /** Undefined: allowed. */
+  readonly refusal: Refusal | undefined;
+  /** `namespace/name` of what decided. */
+  readonly policies: readonly string[];
 }
 
 /** What came of one source, and what it was made of. */
@@ -104,32 +114,61 @@ export class EndpointGate {
     for (const { direction, mode } of this.#duties) {
       if (direction === 'egress' && source.vouched) continue; // its own node's daemon has seen to it
       const found = this.#judgeDirection(direction, flow, source);
-      if (found === undefined) continue;
+      if (found.refusal === undefined) continue;
       if (mode === 'enforce') refusal ??= found.refusal;
-      if (found.why !== undefined) counters.push(this.#tell(direction, mode, flow, found.why));
+      if (found.refusal === 'not_synced' || found.verdict === undefined) continue;
+      counters.push(this.#tell(direction, mode, flow, explainVerdict(direction, found.verdict)));
     }
     const made = { version: view.version, endpointsVersion: this.#endpointsVersion, destination: flow.destination.pod };
     return { ...made, counters, refusal, requests: refusal === undefined ? this.#requests(flow, source) : undefined };
   }
 
-  /** What MeshPolicies have to say of the source's requests, by whoever answers for ingress. */
-  #requests(flow: Flow, source: CallerSource): RequestJudge | undefined {
-    const { view, serves, denied, router } = this.#options;
+  /** What decides about a request of that source, as `refusal` would find it; nothing is counted, logged or kept. */
+  explain(source: CallerSource, request: JudgedRequest): readonly PolicyFinding[] {
+    if (this.#options.view.idle) return [];
+    const flow = this.#flow(source);
+    const findings: PolicyFinding[] = [];
+    for (const { direction, mode } of this.#duties) {
+      if (direction === 'egress' && source.vouched) continue;
+      const { refusal, verdict } = this.#judgeDirection(direction, flow, source);
+      findings.push({ of: direction, mode, refusal, policies: verdict?.policies ?? [] });
+    }
+    const ruled = this.#requestRules(flow);
+    if (ruled === undefined) return findings;
+    const { mode, rules } = ruled;
+    const at = rules === undefined || source.unseen ? undefined : allowingRule(rules.rules, request);
+    const allowing = rules?.owners[at ?? -1];
+    const refusal = at === undefined ? 'not_synced' : allowing === undefined ? 'policy_denied' : undefined;
+    const policies = allowing === undefined ? (rules?.policies ?? []) : [allowing];
+    return [...findings, { of: 'request', mode, refusal, policies }];
+  }
+
+  /** What MeshPolicies let the source ask, by whoever answers for ingress; undefined where they have nothing to say. */
+  #requestRules(flow: Flow): { mode: PolicyMode; rules: RequestRules | undefined } | undefined {
+    const { view, serves } = this.#options;
     const mode = this.#duties.find(({ direction }) => direction === 'ingress')?.mode;
-    const rules =
-      mode === undefined ? 'all' : view.requestRules(flow, (service) => serves(service, flow.destination.ip));
-    if (mode === undefined || rules === 'all') return undefined;
+    if (mode === undefined) return undefined;
+    const rules = view.requestRules(flow, (service) => serves(service, flow.destination.ip));
+    return rules === 'all' ? undefined : { mode, rules };
+  }
+
+  /** Judges the source's requests, where MeshPolicies have something to say. */
+  #requests(flow: Flow, source: CallerSource): RequestJudge | undefined {
+    const { denied, router } = this.#options;
+    const ruled = this.#requestRules(flow);
+    if (ruled === undefined) return undefined;
+    const { mode, rules } = ruled;
     const log = this.#options.log.child(this.#about(flow));
     const options = { mode, rules, unseen: source.unseen, counter: denied.with(router, mode, 'request'), log };
     return new RequestJudge(options);
   }
 
-  /** Undefined where the direction is allowed; `why` where policies say no. */
+  /** `refusal` undefined where the direction is allowed; `verdict`: what policies say, where that is known. */
   #judgeDirection(
     direction: Direction,
     flow: Flow,
     source: CallerSource,
-  ): { refusal: Refusal; why?: string } | undefined {
+  ): { refusal: Refusal | undefined; verdict?: Verdict } {
     // Its address is published, and the watch of pods has not shown whose it is: its policies cannot be known.
     const destinationUnseen =
       flow.destination.pod === undefined &&
@@ -138,9 +177,9 @@ export class EndpointGate {
     if (direction === 'ingress' && destinationUnseen) return { refusal: 'not_synced' };
     const verdict = this.#options.view.judge(direction, flow);
     if (verdict === undefined) return { refusal: 'not_synced' };
-    if (verdict.allowed) return undefined;
+    if (verdict.allowed) return { refusal: undefined, verdict };
     if (direction === 'egress' ? destinationUnseen : source.unseen) return { refusal: 'not_synced' };
-    return { refusal: 'policy_denied', why: explainVerdict(direction, verdict) };
+    return { refusal: 'policy_denied', verdict };
   }
 
   #flow({ ip, pod }: CallerSource): Flow {

@@ -13,6 +13,8 @@ export interface RequestRules {
   /** `namespace/name`. */
   readonly policies: readonly string[];
   readonly rules: readonly MeshPolicyRule[];
+  /** Whose each rule is. */
+  readonly owners: readonly string[];
 }
 
 /** All MeshPolicies of a cluster at one time. Pods that one selects get what a rule allows, and no more. */
@@ -43,21 +45,30 @@ export class MeshPolicySet {
           : services.some((name) => serves(`${namespace}/${name}`)),
     );
     if (selecting.length === 0) return undefined;
+    const about = selecting.flatMap(({ namespace, name, rules }) =>
+      rules.filter((rule) => isFrom(rule, source, namespace)).map((rule) => ({ rule, owner: `${namespace}/${name}` })),
+    );
     return {
       policies: selecting.map(({ namespace, name }) => `${namespace}/${name}`).sort(),
-      rules: selecting.flatMap(({ namespace, rules }) => rules.filter((rule) => isFrom(rule, source, namespace))),
+      rules: about.map(({ rule }) => rule),
+      owners: about.map(({ owner }) => owner),
     };
   }
 }
 
 /** Whether one of the rules allows a request. */
 export function allowsRequest(rules: readonly MeshPolicyRule[], request: JudgedRequest): boolean {
-  if (rules.length === 0) return false;
+  return allowingRule(rules, request) !== -1;
+}
+
+/** The place of the first rule that allows a request; -1 where none does. */
+export function allowingRule(rules: readonly MeshPolicyRule[], request: JudgedRequest): number {
+  if (rules.length === 0) return -1;
   const { method, upgrade } = request;
   // In a tunnel of HTTP/2 each request is its own, and nobody looks at them.
   const opaque = upgrade !== undefined && upgrade.toLowerCase() !== 'websocket';
   const path = rules.some(({ paths }) => paths !== undefined) ? pathOf(request) : undefined;
-  return rules.some(
+  return rules.findIndex(
     ({ methods, paths }) =>
       (methods === undefined || (methods.includes(method) && !opaque)) &&
       (paths === undefined || (path !== undefined && !opaque && paths.some((rule) => matches(rule, path)))),

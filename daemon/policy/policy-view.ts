@@ -65,6 +65,11 @@ export class PolicyView {
     return this.#localPod(ip) ?? this.#pods.get(ip);
   }
 
+  /** A pod of another node by its name, once those have been read. */
+  podNamed(namespace: string, name: string): PolicyPod | undefined {
+    return this.#pods.named(namespace, name);
+  }
+
   apply(change: PolicyChange): void {
     if (change.kind === 'clusterpods') {
       this.#pods.apply(change.changes); // whoever keeps a verdict keeps the pods with it

@@ -6,7 +6,7 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
 import type { EndpointGate } from '../policy/endpoint-gate.ts';
-import type { Hop } from './hop.ts';
+import type { Hop, HopState } from './hop.ts';
 
 /** A pod did not fail by having left, nor by a policy, and a daemon that is starting, stopping or overloaded says nothing
  * of its pods; nor does a caller's short patience. */
@@ -60,6 +60,21 @@ export abstract class BalancedHop implements Hop {
 
   callerLine(_source: CallerSource): string {
     return '';
+  }
+
+  describe(now: number): HopState {
+    const { endpoint, out } = this;
+    const outForMs = Math.max(endpoint.accrual.outForMs(now), this.#reach?.outForMs(now) ?? 0);
+    return {
+      queue: this.queue(now),
+      load: this.load(now),
+      warmth: this.warmth(now),
+      latencyMs: endpoint.latencyMs(now),
+      inFlight: endpoint.inFlight,
+      out,
+      outForMs,
+      trouble: out ? 'out for its failures' : undefined,
+    };
   }
 
   queue(now: number): number {

@@ -1,12 +1,13 @@
-import { type Balancer, makeBalancer } from '../balancer/balancer.ts';
 import { EjectionLimit } from '../balancer/ejection-limit.ts';
 import type { Siblings } from '../balancer/endpoint-load.ts';
 import { RetryBudget } from '../balancer/retry-budget.ts';
+import { drawnShares } from '../balancer/shares.ts';
+import { TieredBalancer } from '../balancer/tiered-balancer.ts';
 import { UsualLatency } from '../balancer/usual-latency.ts';
 import { ProxyError } from '../http/proxy-error.ts';
 import { type Binding, type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import type { Transform } from '../naming/transformers/transform.ts';
-import type { Hop, Route } from './hop.ts';
+import type { Hop, HopState, Route } from './hop.ts';
 import type { RoutePolicy } from './route-policy.ts';
 
 const UNROUTED: Path = { kind: 'direct' };
@@ -26,6 +27,27 @@ export interface DestinationOptions {
   readonly random: () => number;
 }
 
+/** One endpoint that may be picked now, for people. */
+export interface RoutedState {
+  readonly routed: RoutedEndpoint;
+  /** Undefined where no request has gone there yet. */
+  readonly state: HopState | undefined;
+  /** Of the draws, 0 to 1; undefined where the balancer cannot say. */
+  readonly share: number | undefined;
+}
+
+/** What the next request would choose from. */
+export interface DestinationState {
+  /** Those of the binding, before the transformers. */
+  readonly endpoints: readonly Endpoint[];
+  readonly routed: readonly RoutedState[];
+  /** What the next request would be refused with, where nothing is left to choose from. */
+  readonly problem: ProxyError | undefined;
+}
+
+/** Of a hop that is made for its first request. */
+const UNUSED = { queue: 0, load: 0, warmth: 1, out: false };
+
 /**
  * What a router keeps of one name between requests: one hop a pod, retained as long as the pod and its path stay, so that
  * requests under way still count against it after an unrelated change.
@@ -38,15 +60,10 @@ export class Destination implements Route {
   #transformVersion: number | undefined;
   #byKey = new Map<string, Hop>();
   #pods: ReadonlySet<string> = new Set();
-  #near: readonly Hop[] = [];
-  /** For when no near one is left. */
-  #far: readonly Hop[] = [];
-  #nearFailed = false;
   #count = 0;
   readonly #budget: RetryBudget;
   readonly #requeues: RetryBudget;
-  readonly #balancer: Balancer<Hop>;
-  readonly #farBalancer: Balancer<Hop>;
+  readonly #balancer: TieredBalancer<Hop>;
   readonly #siblings: Siblings;
 
   constructor(options: DestinationOptions) {
@@ -55,8 +72,7 @@ export class Destination implements Route {
     this.#budget = new RetryBudget(options.policy.retryBudget);
     this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
     this.#requeues = new RetryBudget(options.policy.requeueBudget);
-    this.#balancer = makeBalancer(options.policy.balancer);
-    this.#farBalancer = makeBalancer(options.policy.balancer);
+    this.#balancer = new TieredBalancer(options.policy.balancer);
     this.#options = options;
   }
 
@@ -64,25 +80,29 @@ export class Destination implements Route {
     const { binding } = this;
     const { transform, now, random, onPanic } = this.#options;
     if (binding.version !== this.#bindingVersion || transform.version !== this.#transformVersion) this.#refresh();
-    if (this.#near.length === 0) throw this.#explainEmpty();
-    const at = now();
-    if (this.#far.length === 0)
-      return this.#balancer({ members: this.#near, now: at, random, onPanic, excluded: tried });
-    this.#nearFailed = false;
-    const near = this.#balancer({
-      members: this.#near,
-      now: at,
-      random,
-      onPanic: this.#onNearFailed,
-      excluded: tried,
-    });
-    if (near !== undefined && !this.#nearFailed) return near;
-    return this.#farBalancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
+    if (this.#balancer.empty) throw this.#explainEmpty(this.#count);
+    return this.#balancer.pick(now(), random, onPanic, tried);
   }
 
-  readonly #onNearFailed = (): void => {
-    this.#nearFailed = true;
-  };
+  /** What the next request would choose from, as it is now. Changes nothing: hops are made by requests alone. */
+  describe(): DestinationState {
+    const now = this.#options.now();
+    const { endpoints, routed } = this.#route();
+    const found = new Map(routed.map((one) => [keyOf(one), one]));
+    const states = [...found].map(([key, one]) => ({ routed: one, state: this.#byKey.get(key)?.describe(now) }));
+    const members = states.map(({ routed, state }) => ({ ...(state ?? UNUSED), far: routed.endpoint.far === true }));
+    const shares = drawnShares(this.policy.balancer, members);
+    return {
+      endpoints,
+      routed: states.map((one, i) => ({ ...one, share: shares?.[i] })),
+      problem: states.length > 0 ? undefined : this.#explainEmpty(endpoints.length),
+    };
+  }
+
+  #route(): { endpoints: readonly Endpoint[]; routed: readonly RoutedEndpoint[] } {
+    const endpoints = this.binding.endpoints();
+    return { endpoints, routed: this.#options.transform.apply(unrouted(endpoints)) };
+  }
 
   requested(): void {
     const now = this.#options.now();
@@ -102,8 +122,7 @@ export class Destination implements Route {
     const { transform, makeHop, now } = this.#options;
     this.#bindingVersion = this.binding.version;
     this.#transformVersion = transform.version;
-    const endpoints = this.binding.endpoints();
-    const routed = transform.apply(endpoints.map((endpoint) => ({ endpoint, path: UNROUTED })));
+    const { endpoints, routed } = this.#route();
     const pods = new Set(endpoints.map(podKey));
     // The first pods of a name have nobody who could serve meanwhile. One that only changes its path is not new.
     const { slowStartMs } = this.policy.balancer;
@@ -113,8 +132,7 @@ export class Destination implements Route {
     const far: Hop[] = [];
     const added: Hop[] = [];
     for (const one of routed) {
-      const pod = podKey(one.endpoint);
-      const key = `${pod} ${pathKey(one.path)}`;
+      const key = keyOf(one);
       if (byKey.has(key)) continue;
       let hop = this.#byKey.get(key);
       if (hop === undefined) {
@@ -122,7 +140,7 @@ export class Destination implements Route {
         added.push(hop);
       }
       byKey.set(key, hop);
-      if (slowStart && !this.#pods.has(pod)) hop.warmUp(now(), slowStartMs);
+      if (slowStart && !this.#pods.has(podKey(one.endpoint))) hop.warmUp(now(), slowStartMs);
       (one.endpoint.far === true ? far : near).push(hop);
     }
     for (const [key, hop] of this.#byKey) if (!byKey.has(key)) hop.join(undefined, now());
@@ -130,14 +148,12 @@ export class Destination implements Route {
     for (const hop of added) hop.join(this.#siblings, now());
     this.#byKey = byKey;
     this.#pods = pods;
-    // The near ones may all be on nodes without a daemon.
-    this.#near = near.length > 0 ? near : far;
-    this.#far = near.length > 0 ? far : [];
+    this.#balancer.set(near, far);
     this.#count = endpoints.length;
   }
 
-  #explainEmpty(): ProxyError {
-    if (this.#count > 0) return this.#options.allDropped(this.#count);
+  #explainEmpty(count: number): ProxyError {
+    if (count > 0) return this.#options.allDropped(count);
     const { namespace, service, confinement } = this.binding;
     const of = namespace === '' ? `"${service}"` : `Service "${service}" in namespace "${namespace}"`;
     return new ProxyError(
@@ -145,6 +161,16 @@ export class Destination implements Route {
       `${of} has no ready endpoints${confinement === undefined ? '' : ` ${confinement}`}`,
     );
   }
+}
+
+/** Endpoints as they come to a router's transformers. */
+export function unrouted(endpoints: readonly Endpoint[]): RoutedEndpoint[] {
+  return endpoints.map((endpoint) => ({ endpoint, path: UNROUTED }));
+}
+
+/** What of an endpoint, and of the way to it, makes it the same one after a change. */
+function keyOf({ endpoint, path }: RoutedEndpoint): string {
+  return `${podKey(endpoint)} ${pathKey(path)}`;
 }
 
 function podKey(endpoint: Endpoint): string {

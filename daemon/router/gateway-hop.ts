@@ -5,6 +5,7 @@ import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
 import { BalancedHop, type HopWiring } from './balanced-hop.ts';
+import type { HopState } from './hop.ts';
 
 /** A peer has stripped what its application must not say; its own `l5d-err` goes on to the caller. */
 const KEEP_L5D: FieldFilter = { dropL5d: false };
@@ -48,6 +49,12 @@ export class GatewayHop extends BalancedHop {
     this.#gateway = gateway.accrual;
     this.#lines = `mesh-endpoint: ${endpointKey(endpoint)}\r\nmesh-service: ${of.service}.${of.namespace}\r\n`;
     this.#forcingLines = this.#lines + FORCE;
+  }
+
+  override describe(now: number): HopState {
+    const state = super.describe(now);
+    if (!this.#gateway.out) return state;
+    return { ...state, outForMs: this.#gateway.outForMs(now), trouble: 'its daemon cannot be connected to' };
   }
 
   override callerLine(source: CallerSource): string {

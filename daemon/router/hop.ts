@@ -20,6 +20,8 @@ export interface Hop extends Balanced {
   readonly answerFilter: FieldFilter;
   /** Judges who may send here; undefined where policies are not looked at. */
   readonly gate: EndpointGate | undefined;
+  /** Changes nothing. */
+  describe(now: number): HopState;
   /** The field lines that tell this hop who calls. */
   callerLine(source: CallerSource): string;
   /** Its pod appeared while others served: its share is to grow for so many ms. */
@@ -43,6 +45,20 @@ export interface Hop extends Balanced {
    * `answered` was not called. Always called, last.
    */
   end(status: number, latencyMs: number, failed: boolean, unansweredSince: number | undefined): void;
+}
+
+/** What a hop knows of its pod at one moment: for people. */
+export interface HopState {
+  readonly queue: number;
+  readonly load: number;
+  readonly warmth: number;
+  readonly latencyMs: number;
+  readonly inFlight: number;
+  readonly out: boolean;
+  /** ms until a probe may go there; 0 where it is not out. */
+  readonly outForMs: number;
+  /** Why it gets fewer requests, or none; undefined where it gets its share. */
+  readonly trouble: string | undefined;
 }
 
 /** Chooses the hops of one exchange, one an attempt. */

@@ -160,6 +160,16 @@ export class OutgoingRouter {
     };
   }
 
+  /** Of the names that requests have gone to. */
+  get destinations(): readonly Destination[] {
+    return [...this.#targets.values()].map(({ destination }) => destination);
+  }
+
+  /** What requests to a name go by, or the next one would; nothing of it is kept: for people's questions. */
+  peek(binding: Binding | EgressBinding): Destination {
+    return this.#targets.get(binding.key)?.destination ?? this.#options.makeDestination(binding);
+  }
+
   /** Goes on once `waited` settles, unless the caller has gone away meanwhile, or its time or the router's for names is over. */
   #whenSettled<T>(exchange: Exchange, waited: Promise<T>, goOn: (value: T) => void): void {
     let over = false;

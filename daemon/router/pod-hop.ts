@@ -7,6 +7,7 @@ import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
 import type { DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
 import { BalancedHop, type HopWiring, isPodsFault } from './balanced-hop.ts';
+import type { HopState } from './hop.ts';
 import type { LocalPod } from './local-pods.ts';
 
 interface ServiceOfHop {
@@ -45,6 +46,12 @@ export class LocalPodHop extends BalancedHop {
     this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
+  }
+
+  override describe(now: number): HopState {
+    const state = super.describe(now);
+    const full = !state.out && this.full;
+    return full ? { ...state, trouble: 'it has as much to do as it bears' } : state;
   }
 
   override callerLine(source: CallerSource): string {

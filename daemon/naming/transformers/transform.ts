@@ -1,5 +1,5 @@
 import type { TransformerConfig } from '../../config.ts';
-import type { RoutedEndpoint } from '../endpoint.ts';
+import type { Endpoint, RoutedEndpoint } from '../endpoint.ts';
 import { daemonset, type Gateway } from './daemonset.ts';
 import { localnode } from './localnode.ts';
 
@@ -15,6 +15,16 @@ export interface Transform {
   /** Changes whenever the same set may come out differently. */
   readonly version: number;
   apply(set: readonly RoutedEndpoint[]): readonly RoutedEndpoint[];
+  /** What `apply` is made of, for people. */
+  readonly steps?: readonly TransformStep[];
+}
+
+/** One transformer. */
+export interface TransformStep {
+  readonly kind: TransformerConfig['kind'];
+  apply(set: readonly RoutedEndpoint[]): readonly RoutedEndpoint[];
+  /** Why it drops an endpoint that it drops. */
+  why(endpoint: Endpoint): string;
 }
 
 /**
@@ -27,13 +37,21 @@ export function composeTransform(
   gateways: (config: Extract<TransformerConfig, { kind: 'io.l5d.k8s.daemonset' }>) => GatewaySource,
 ): Transform {
   const sources: GatewaySource[] = [];
-  const steps = configs.map((config) => {
-    if (config.kind === 'io.l5d.k8s.localnode') {
-      return (set: readonly RoutedEndpoint[]) => localnode(set, nodeName);
+  const steps = configs.map((config): TransformStep => {
+    const { kind } = config;
+    if (kind === 'io.l5d.k8s.localnode') {
+      return { kind, apply: (set) => localnode(set, nodeName), why: () => `not on node ${nodeName} (localnode)` };
     }
     const source = gateways(config);
     sources.push(source);
-    return (set: readonly RoutedEndpoint[]) => daemonset(set, source.byNode(), nodeName, config.fallback);
+    return {
+      kind,
+      apply: (set) => daemonset(set, source.byNode(), nodeName, config.fallback),
+      why: (endpoint) =>
+        endpoint.nodeName === undefined
+          ? 'on no node that is known, and fallback is "fail"'
+          : `no ready daemon on node ${endpoint.nodeName}, and fallback is "fail"`,
+    };
   });
   return {
     get version() {
@@ -41,6 +59,7 @@ export function composeTransform(
       for (const source of sources) sum += source.version;
       return sum;
     },
-    apply: (set) => steps.reduce((current, step) => step(current), set),
+    apply: (set) => steps.reduce((current, step) => step.apply(current), set),
+    steps,
   };
 }
