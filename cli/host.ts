@@ -1,3 +1,12 @@
+/** The terminal that standard output is. */
+export interface Terminal {
+  /** As it is now. */
+  readonly columns: number;
+  readonly rows: number;
+  /** Gives each key as it is pressed, Ctrl-C too, until what it gives is called. */
+  keys(take: (key: string) => void): () => void;
+}
+
 /** The process as commands see it; only main.ts touches the real one. */
 export interface Host {
   /** Standard output. */
@@ -9,6 +18,12 @@ export interface Host {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Wall clock, ms since 1970. */
   now(): number;
+  /** Settles after so many ms, or at once when the signal is aborted. */
+  pause(ms: number, signal: AbortSignal): Promise<void>;
+  /** Undefined where standard output is a file or a pipe. */
+  readonly terminal: Terminal | undefined;
+  /** Who asks for it ends by itself when it is aborted, on SIGINT or SIGTERM; a second one ends the process. */
+  stopped(): AbortSignal;
 }
 
 /** A command as it was called. */

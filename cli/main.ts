@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Terminal } from './host.ts';
 import { run } from './run.ts';
 
 let output: NodeJS.WriteStream | undefined;
@@ -9,6 +11,28 @@ function openOutput(): NodeJS.WriteStream {
     if (error.code !== 'EPIPE') throw error;
     process.exit();
   });
+}
+
+const terminal: Terminal = {
+  get columns() {
+    return process.stdout.columns;
+  },
+  get rows() {
+    return process.stdout.rows;
+  },
+  keys: (take) => {
+    const { stdin } = process;
+    if (!stdin.isTTY) return () => {};
+    const each = (chunk: Buffer) => take(chunk.toString());
+    stdin.setRawMode(true).on('data', each).resume();
+    return () => void stdin.off('data', each).setRawMode(false).pause();
+  },
+};
+
+function stopped(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
 }
 
 const status = await run(process.argv.slice(2), {
@@ -24,5 +48,8 @@ const status = await run(process.argv.slice(2), {
   },
   env: process.env,
   now: () => Date.now(),
+  pause: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => {}),
+  terminal: process.stdout.isTTY ? terminal : undefined,
+  stopped,
 });
 if (status !== undefined) process.exitCode = status;

@@ -1,10 +1,10 @@
-import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
+import { type HttpKubernetesApi, loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../../lib/kubernetes/types.ts';
 import { createLog } from '../../lib/log.ts';
 import { CommandError, type Host, messageOf } from '../host.ts';
 
 /** The API server that KUBECONFIG, ~/.kube/config or a pod's service account leads to. Throws CommandError without one. */
-export function connect({ env }: Host): KubernetesApi {
+export function connect({ env }: Host): HttpKubernetesApi {
   try {
     return loadKubernetesApi({ env, log: createLog('nodemesh', 'silent') });
   } catch (error) {

@@ -38,7 +38,7 @@ type Agent = HttpAgent | HttpsAgent | false;
 export function loadKubernetesApi(options: {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
-}): KubernetesApi {
+}): HttpKubernetesApi {
   const { env, log } = options;
   const access = findAccess(env);
   log.info({ server: access.server.href }, 'Kubernetes API server');
@@ -125,6 +125,21 @@ export class HttpKubernetesApi implements KubernetesApi {
     }
   }
 
+  /**
+   * A GET with fields of its own, for what is behind the server (pods/proxy): gives the answer whatever its status is, its body
+   * unread. `signal` ends the body too. Throws KubernetesError with status 0 where there is no answer.
+   */
+  async open(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
+    try {
+      const response = await this.#authenticated({ method: 'GET', path }, this.#agent, signal, headers);
+      response.on('error', () => {}); // it may break before it is read
+      return response;
+    } catch (error) {
+      const why = causeOf(signal.aborted ? signal.reason : error);
+      throw noAnswer(`GET ${this.server}${path}`, signal.aborted ? 'Aborted' : 'Unreachable', why, error);
+    }
+  }
+
   async stream(path: string, signal: AbortSignal): Promise<ApiStream> {
     const call = `GET ${this.server}${path}`;
     const opening = new AbortController();
@@ -153,14 +168,27 @@ export class HttpKubernetesApi implements KubernetesApi {
   }
 
   /** A 401 is asked again with renewed credentials, once: a token may have been replaced since it was read. */
-  async #authenticated(request: ApiRequest, agent: Agent, signal: AbortSignal): Promise<IncomingMessage> {
-    const response = await this.#send(request, agent, await orAborted(this.#access.credentials(false), signal), signal);
+  async #authenticated(
+    request: ApiRequest,
+    agent: Agent,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<IncomingMessage> {
+    const send = async (renew: boolean) =>
+      this.#send(request, agent, await orAborted(this.#access.credentials(renew), signal), signal, headers);
+    const response = await send(false);
     if (response.statusCode !== 401) return response;
     response.resume();
-    return this.#send(request, agent, await orAborted(this.#access.credentials(true), signal), signal);
+    return send(true);
   }
 
-  #send(request: ApiRequest, agent: Agent, credentials: Credentials, signal: AbortSignal): Promise<IncomingMessage> {
+  #send(
+    request: ApiRequest,
+    agent: Agent,
+    credentials: Credentials,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<IncomingMessage> {
     const { server } = this.#access;
     const { method, path, body, contentType = 'application/json' } = request;
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -175,6 +203,7 @@ export class HttpKubernetesApi implements KubernetesApi {
           host: server.host,
           accept: 'application/json',
           'user-agent': 'nodemesh',
+          ...headers,
           ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
           ...credentials.headers,
         },
@@ -186,7 +215,7 @@ export class HttpKubernetesApi implements KubernetesApi {
       sent.on('error', (error: NodeJS.ErrnoException) => {
         // The server closed a kept connection just as it was used: what only reads is asked again over a new one.
         const stale = sent.reusedSocket && method === 'GET' && error.code === 'ECONNRESET';
-        if (stale && agent !== false) resolve(this.#send(request, false, credentials, signal));
+        if (stale && agent !== false) resolve(this.#send(request, false, credentials, signal, headers));
         else reject(error);
       });
       sent.end(text);
