@@ -46,7 +46,9 @@ export function spanOf(record: ExchangeRecord, trace: Trace): Span {
   const { address, port } = hostParts(told.host);
   const error = errorOf(record.direction, told.error, told.status);
   const at = (monotonic: number) => record.timestamp + (monotonic - record.startedAt);
-  const near = outgoing ? { namespace: told.src_namespace, pod: told.src_pod } : { namespace: dst_namespace, pod: told.dst_pod };
+  const near = outgoing
+    ? { namespace: told.src_namespace, pod: told.src_pod }
+    : { namespace: dst_namespace, pod: told.dst_pod };
   return {
     ids: trace.ids,
     tracestate: trace.tracestate,
