@@ -20,6 +20,8 @@ export interface DestinationOptions {
   readonly allDropped: (count: number) => ProxyError;
   /** So many endpoints are out for their failures that one is used all the same. */
   readonly onPanic: () => void;
+  /** An endpoint was put out for its failures, or is in again. */
+  readonly onTurn?: ((to: 'out' | 'ready') => void) | undefined;
   /** Monotonic, ms. */
   readonly now: () => number;
   /** Gives numbers in [0, 1). */
@@ -53,7 +55,7 @@ export class Destination implements Route {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
-    this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
+    this.#siblings = { ejections: new EjectionLimit(options.onPanic, options.onTurn), usual: new UsualLatency() };
     this.#requeues = new RetryBudget(options.policy.requeueBudget);
     this.#balancer = makeBalancer(options.policy.balancer);
     this.#farBalancer = makeBalancer(options.policy.balancer);
@@ -78,6 +80,18 @@ export class Destination implements Route {
     });
     if (near !== undefined && !this.#nearFailed) return near;
     return this.#farBalancer({ members: this.#far, now: at, random, onPanic, excluded: tried }) ?? near;
+  }
+
+  /** How many of its endpoints are in which state, as of the last request. */
+  states(): { ready: number; out: number; warming: number } {
+    const now = this.#options.now();
+    const states = { ready: 0, out: 0, warming: 0 };
+    for (const hop of this.#byKey.values()) {
+      if (hop.out) states.out += 1;
+      else if (hop.warmth(now) < 1) states.warming += 1;
+      else states.ready += 1;
+    }
+    return states;
   }
 
   readonly #onNearFailed = (): void => {
