@@ -87,7 +87,7 @@ export function tell(record: ExchangeRecord, { query = false, headersBut }: Tell
     node: record.node,
     attempts: attempts.length,
     retries: record.retries,
-    trace_id: record.trace?.ids.traceId ?? (TRACEPARENT.exec(request.fields.value('traceparent') ?? '')?.[1] ?? ''),
+    trace_id: record.trace?.ids.traceId ?? TRACEPARENT.exec(request.fields.value('traceparent') ?? '')?.[1] ?? '',
     user_agent: short(request.fields.value('user-agent') ?? ''),
   };
   return headersBut === undefined ? told : { ...told, request_headers: headers(record, headersBut) };
