@@ -17,6 +17,7 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
+import { type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
 import {
   type ClientTlsConfig,
   clientTls,
@@ -120,6 +121,7 @@ const schema = z.strictObject(
     namers: z.array(namer).optional(),
     kubernetes: z.strictObject({ clusterDomain: z.string().min(1).default('cluster.local') }).prefault({}),
     egress: egressSchema,
+    telemetry: telemetrySchema,
     logLevel: z.enum(LOG_LEVELS).default('info'),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'a mapping with the key "routers" is wanted' : undefined) },
@@ -177,6 +179,7 @@ export interface DaemonConfig {
   /** Whether names are looked up in Kubernetes. */
   readonly kubernetes: { readonly clusterDomain: string } | undefined;
   readonly egress: EgressConfig;
+  readonly telemetry: readonly TelemetryConfig[];
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -248,6 +251,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     fsRootDirs: namers.flatMap((n) => (n.kind === 'io.l5d.fs' ? [n.rootDir] : [])).reverse(),
     kubernetes: needsKubernetes(raw) ? raw.kubernetes : undefined,
     egress: egressConfig(raw.egress),
+    telemetry: raw.telemetry,
     logLevel: raw.logLevel,
   };
 }

@@ -1,4 +1,5 @@
 import { addressText } from '../client/connector.ts';
+import type { RequestHead } from '../http/message-head.ts';
 import type { RouterRole } from './daemon-metrics.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 
@@ -46,7 +47,7 @@ export const SECRET_HEADERS: readonly string[] = [
   'x-api-key',
 ];
 
-/** What a caller may write as long as it likes, up to here: with all else a line stays under a pipe's PIPE_BUF of 4 KB. */
+/** What a caller may write as long as it likes, up to here: a line as a rule stays under a pipe's PIPE_BUF of 4 KB. */
 const MAX_TEXT = 512;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/;
 
@@ -61,7 +62,7 @@ export interface Telling {
 export function tell(record: ExchangeRecord, { query = false, headersBut }: Telling = {}): ToldRecord {
   const { request, caller, attempts } = record;
   const last = attempts.at(-1);
-  const target = targetParts(request.method, request.target, request.host);
+  const target = shownTarget(request);
   const told = {
     timestamp: new Date(record.timestamp).toISOString(),
     direction: record.direction,
@@ -105,7 +106,10 @@ export function safeJson(value: unknown): string {
 }
 
 /** A request's host and path as they are shown: without what an `http://user:password@host/` gives away. */
-function targetParts(method: string, target: string, host = ''): { host: string; path: string } {
+export function shownTarget({ method, target, host = '' }: Pick<RequestHead, 'method' | 'target' | 'host'>): {
+  host: string;
+  path: string;
+} {
   if (method === 'CONNECT') return { host: withoutUser(target), path: withoutUser(target) };
   const absolute = /^[A-Za-z][0-9A-Za-z+.-]*:\/\/([^/?]*)(.*)$/s.exec(target);
   if (absolute === null) return { host: withoutUser(host), path: target };

@@ -1,0 +1,125 @@
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import { PATH, PATH_FORMS, STATUS, STATUS_FORMS } from './telemetry/record-filter.ts';
+
+/** The config's key `telemetry`, linkerd's: a list, each entry of one kind. */
+
+export const fraction = z
+  .number({ error: 'give a number from 0 to 1' })
+  .min(0, 'give a number from 0 to 1')
+  .max(1, 'give a number from 0 to 1');
+const name = z.string().min(1, 'give a name');
+
+const rule = z
+  .strictObject({
+    status: z
+      .union([z.string(), z.int()], { error: STATUS_FORMS })
+      .transform(String)
+      .refine((text) => STATUS.test(text), STATUS_FORMS)
+      .optional(),
+    minMs: z.number({ error: 'give a number of milliseconds' }).min(0, 'give a number of milliseconds').optional(),
+    namespace: name.optional(),
+    service: name.optional(),
+    method: name.optional(),
+    path: z.string().regex(PATH, PATH_FORMS).optional(),
+  })
+  .refine(
+    (keys) => Object.keys(keys).length > 0,
+    'give at least one of status, minMs, namespace, service, method, path',
+  );
+
+/** What a line may be without: the names of people and programs, and where they are. */
+const REDACTABLE = [
+  'client_addr',
+  'src_pod',
+  'host',
+  'uri',
+  'backend',
+  'dst_pod',
+  'peer',
+  'trace_id',
+  'user_agent',
+] as const;
+
+const accessLog = z
+  .strictObject({
+    kind: z.literal('nodemesh.accessLog'),
+    sampleRate: fraction.optional(),
+    only: z.array(rule).default([]),
+    path: z
+      .string()
+      .refine((text) => text === 'stdout' || isAbsolute(text), 'give an absolute path, or "stdout"')
+      .default('stdout'),
+    redact: z.array(z.enum(REDACTABLE, { error: `give some of ${REDACTABLE.join(', ')}` })).default([]),
+  })
+  // Who names rules and no rate wants what they name, and nothing else.
+  .transform((log) => ({ ...log, sampleRate: log.sampleRate ?? (log.only.length === 0 ? 1 : 0) }));
+
+/** linkerd's levels, and from which of ours on they are shown. */
+const TRACE_LEVELS = {
+  TRACE: 'trace',
+  ALL: 'trace',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARNING: 'warn',
+  ERROR: 'error',
+  CRITICAL: 'error',
+  FATAL: 'error',
+} as const;
+const LEVEL_NAMES = Object.keys(TRACE_LEVELS) as (keyof typeof TRACE_LEVELS)[];
+
+const traceLog = z
+  .strictObject({
+    kind: z.literal('io.l5d.tracelog'),
+    sampleRate: fraction.default(1),
+    level: z.enum(LEVEL_NAMES, { error: `give one of ${LEVEL_NAMES.join(', ')}` }).default('INFO'),
+  })
+  .transform((log) => ({ ...log, level: TRACE_LEVELS[log.level] }));
+
+const REQUESTS = 'give a number of requests, 1 to 1000';
+const recentRequests = z.strictObject({
+  kind: z.literal('io.l5d.recentRequests'),
+  sampleRate: z
+    .number({ error: 'required: the part of all requests that is kept, a number from 0 to 1' })
+    .pipe(fraction),
+  capacity: z.int({ error: REQUESTS }).min(1, REQUESTS).max(1_000, REQUESTS).default(10),
+});
+
+const tap = z.strictObject({
+  kind: z.literal('nodemesh.tap'),
+  redact: z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'give the name of a header')).default([]),
+});
+
+const KINDS = [accessLog, traceLog, recentRequests, tap] as const;
+const KIND_NAMES = ['nodemesh.accessLog', 'nodemesh.tap', 'io.l5d.recentRequests', 'io.l5d.tracelog'];
+/** Sinks of linkerd's that are not here, and what does their work. */
+const OTHERS: Readonly<Record<string, string>> = {
+  'io.l5d.influxdb': 'InfluxDB reads /metrics with its Prometheus input (Telegraf)',
+  'io.l5d.statsd': 'a statsd exporter of Prometheus reads /metrics; leave this out',
+};
+
+export const telemetrySchema = z
+  .array(
+    z.discriminatedUnion('kind', KINDS, {
+      error: ({ code, input }) => (code === 'invalid_union' ? unknownKind(input) : undefined),
+    }),
+    { error: 'give a list, one entry a kind' },
+  )
+  .default([]);
+
+export type TelemetryConfig = z.output<typeof telemetrySchema>[number];
+export type AccessLogConfig = z.output<typeof accessLog>;
+
+/** The entries of one kind. */
+export function ofKind<Kind extends TelemetryConfig['kind']>(
+  telemetry: readonly TelemetryConfig[],
+  kind: Kind,
+): Extract<TelemetryConfig, { kind: Kind }>[] {
+  return telemetry.filter((one): one is Extract<TelemetryConfig, { kind: Kind }> => one.kind === kind);
+}
+
+function unknownKind(input: unknown): string {
+  const kind = (input as { kind?: unknown } | null)?.kind;
+  const instead = typeof kind === 'string' && Object.hasOwn(OTHERS, kind) ? `: ${OTHERS[kind]}` : '';
+  return `unknown kind${instead}; known kinds: ${KIND_NAMES.join(', ')}`;
+}
