@@ -57,9 +57,12 @@ export class SpanQueue {
   /** Sends what is queued, for `graceMs` at most; then closes. What is left is counted as dropped. Never rejects. */
   async stop(graceMs: number): Promise<void> {
     this.#closed = true;
-    const timer = setTimeout(() => this.#abort?.abort(), graceMs);
-    const until = performance.now() + graceMs;
-    while ((this.#queued.length > 0 || this.#sending !== undefined) && performance.now() < until) {
+    let over = false;
+    const timer = setTimeout(() => {
+      over = true;
+      this.#abort?.abort();
+    }, graceMs);
+    while ((this.#queued.length > 0 || this.#sending !== undefined) && !over) {
       await (this.#sending ?? this.#send());
     }
     clearTimeout(timer);

@@ -19,6 +19,8 @@ export interface Span {
   readonly events: readonly SpanEvent[];
   /** Why it failed; '' where it did not. */
   readonly error: string;
+  /** Whom the span is told of: the daemon stands for the calling workload, and for the Service that is called. */
+  readonly local: string;
   /** Whom the request went to, or of a server span who sent it; '' where that is not known. */
   readonly remote: string;
 }
@@ -42,6 +44,7 @@ export function spanOf(record: ExchangeRecord, trace: Trace): Span {
   const known = METHODS.has(told.method);
   const { dst_namespace, dst_service } = told;
   const service = dst_service !== '' && dst_namespace !== '' ? `${dst_service}.${dst_namespace}` : dst_service;
+  const caller = told.src_workload || told.src_pod;
   const method = known ? told.method : 'HTTP';
   const { address, port } = hostParts(told.host);
   const error = errorOf(record.direction, told.error, told.status);
@@ -91,7 +94,8 @@ export function spanOf(record: ExchangeRecord, trace: Trace): Span {
       attributes: retryAttributes(attempt, i + 1),
     })),
     error,
-    remote: outgoing ? service : told.src_workload || told.src_pod,
+    local: (outgoing ? caller : service) || 'nodemesh',
+    remote: outgoing ? service : caller,
   };
 }
 
