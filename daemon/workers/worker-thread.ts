@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
+import type { Eviction, MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
 type Answer = Exclude<FromWorker['kind'], 'metrics' | 'failed'>;
@@ -80,6 +80,17 @@ export class WorkerThread {
     });
     this.#scrapes.delete(scrape);
     return this.#snapshot;
+  }
+
+  /** Ends series of the thread, each with its value in its last snapshot. */
+  evict(evictions: readonly Eviction[]): void {
+    this.tell({ kind: 'evict', evictions });
+    // One that does not answer the next scrape in time is not to bring them back.
+    const gone = new Map(evictions.map(({ name, series }) => [name, new Set(series.map(([labels]) => labels))]));
+    this.#snapshot = this.#snapshot.map((family) => ({
+      ...family,
+      series: family.series.filter(([labels]) => gone.get(family.name)?.has(labels) !== true),
+    }));
   }
 
   /** Ends the thread at once, and whatever it has open. */

@@ -56,7 +56,8 @@ function obey(message: ToWorker): void {
   } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
     tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });
-  } else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
+  } else if (message.kind === 'evict') registry.evict(message.evictions);
+  else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
   else {
     dataPath.listen(message.ports).then(
       () => tell({ kind: 'listens' }),

@@ -22,6 +22,9 @@ export interface TestPod {
   readonly port: number;
 }
 
+/** A pod as it is registered; of a Deployment where one is named. */
+type NewPod = Omit<TestPod, 'port'> & { readonly deployment?: string };
+
 interface DaemonKeys {
   readonly incomingKeys: string;
   /** One key a line. */
@@ -39,6 +42,7 @@ export class TestMesh {
   readonly daemons = new Map<string, TestDaemon>();
   readonly #dir: string;
   readonly #servers: Server[] = [];
+  readonly #byIp = new Map<string, Server>();
   readonly #tls: string | Readonly<Record<string, string>>;
   #signer: NodeSigner | undefined;
   #authority: CertificateSet | undefined;
@@ -198,25 +202,41 @@ ${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
 
   /** Starts an application on an address of its own and registers its pod. Without a handler it answers with its address. */
   async pod(
-    where: Omit<TestPod, 'port'>,
+    where: NewPod,
     handler?: RequestListener,
     onUpgrade?: (request: IncomingMessage, socket: Duplex) => void,
   ): Promise<TestPod> {
     const server = createServer(handler ?? ((_request, response) => response.end(where.ip)));
     if (onUpgrade !== undefined) server.on('upgrade', onUpgrade);
     this.#servers.push(server);
+    this.#byIp.set(where.ip, server);
     server.listen(0, where.ip);
     await once(server, 'listening');
     await this.register(where);
     return { ...where, port: (server.address() as AddressInfo).port };
   }
 
+  /** Ends an application at once, with all that it has under way; nobody tells the cluster. */
+  async kill({ ip }: TestPod): Promise<void> {
+    const server = this.#byIp.get(ip);
+    server?.close();
+    server?.closeAllConnections();
+  }
+
   /** Registers a pod whose application is started elsewhere. */
-  async register({ namespace, name, ip, node }: Omit<TestPod, 'port'>): Promise<void> {
+  async register({ namespace, name, ip, node, deployment }: NewPod): Promise<void> {
+    const owner = {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      name: `${deployment}-5d4f8c`,
+      uid: 'r',
+      controller: true,
+    };
+    const owned = { labels: { 'pod-template-hash': '5d4f8c' }, ownerReferences: [owner] };
     await this.kubernetes.apply({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { namespace, name },
+      metadata: { namespace, name, ...(deployment === undefined ? {} : owned) },
       spec: { nodeName: node, containers: [{ name: 'app', image: 'app' }] },
       status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True' }] },
     });
