@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { performance } from 'node:perf_hooks';
 import type { Log } from '../lib/log.ts';
 import type { MetricsRegistry } from '../lib/metrics.ts';
 import { Http1Pool, POD_IDLE_MS } from './client/http1-pool.ts';
@@ -16,9 +16,7 @@ import { LagGuard } from './policy/lag-guard.ts';
 import { OwnAddresses } from './policy/own-addresses.ts';
 import { RouterFactory } from './router-factory.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
-
-/** How often the event loop is to come by; what it comes later is its delay. */
-const LOOP_SAMPLE_MS = 10;
+import { LoopDelay } from './telemetry/loop-delay.ts';
 
 /** Where one listener is. */
 export interface ListenerAddress {
@@ -69,12 +67,13 @@ export class DataPath {
   readonly #listeners: Listener[] = [];
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
-  readonly #loopDelay = monitorEventLoopDelay({ resolution: LOOP_SAMPLE_MS });
+  readonly #loopDelay: LoopDelay;
 
   constructor(options: DataPathOptions) {
     const { config, environment, place, registry, log, now } = options;
     this.#options = options;
     this.#metrics = new DaemonMetrics(registry);
+    this.#loopDelay = new LoopDelay(now);
     this.#lagGuard = new LagGuard(now, options.cpuMs);
     this.#turns = new CallerTurns(now, setImmediate);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
@@ -108,7 +107,7 @@ export class DataPath {
   start(): void {
     for (const disco of this.#discos) disco.start();
     this.#lagGuard.start();
-    this.#loopDelay.enable();
+    this.#loopDelay.start();
   }
 
   /**
@@ -149,7 +148,7 @@ export class DataPath {
     for (const listener of this.#listeners) listener.destroy();
     this.#podPool.destroy();
     this.#lagGuard.stop();
-    this.#loopDelay.disable();
+    this.#loopDelay.stop();
     this.#peers.destroy();
     for (const disco of this.#discos) disco.stop();
   }
@@ -179,20 +178,36 @@ export class DataPath {
   }
 
   #collect(): void {
-    const { connections, workerConnections, workerBusy, workerStall } = this.#metrics;
-    const worker = String(this.#options.place.index);
-    let open = 0;
-    let accepted = 0;
+    const { connections, poolConnections, callerBytes, droppedSeries } = this.#metrics;
+    const { workerConnections, workerBusy, workerStall, workerLag } = this.#metrics;
+    const { registry, place } = this.#options;
+    const worker = String(place.index);
+    let [open, accepted, read, written] = [0, 0, 0, 0];
     for (const listener of this.#listeners) {
+      const bytes = listener.bytes();
       open += listener.openConnections;
       accepted += listener.acceptedConnections;
+      read += bytes.read;
+      written += bytes.written;
     }
+    callerBytes.with('read').value = read;
+    callerBytes.with('written').value = written;
+    droppedSeries.with().value = registry.droppedSeries;
     connections.with('caller').set(open);
     connections.with('pod').set(this.#podPool.openConnections);
     connections.with('peer').set(this.#peers.openConnections);
+    for (const [side, pool] of [
+      ['pod', this.#podPool],
+      ['peer', this.#peers],
+    ] as const) {
+      poolConnections.with(side, 'open').set(pool.openConnections);
+      poolConnections.with(side, 'idle').set(pool.idleConnections);
+      poolConnections.with(side, 'busy').set(pool.openConnections - pool.idleConnections);
+    }
     workerConnections.with(worker).value = accepted;
     workerBusy.with(worker).value = performance.eventLoopUtilization().active / 1_000;
-    workerStall.with(worker).value = Math.max(0, this.#loopDelay.max / 1e6 - LOOP_SAMPLE_MS) / 1_000;
-    this.#loopDelay.reset();
+    const { longest, p99 } = this.#loopDelay.read();
+    workerStall.with(worker).value = longest;
+    workerLag.with(worker).value = p99;
   }
 }

@@ -49,6 +49,12 @@ export class PeerTransport {
     return open;
   }
 
+  get idleConnections(): number {
+    let idle = 0;
+    for (const pool of this.#pools.values()) idle += pool.idleConnections;
+    return idle;
+  }
+
   /** Closes every connection that was made here. */
   destroy(): void {
     for (const pool of this.#pools.values()) pool.destroy();

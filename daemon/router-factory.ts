@@ -9,6 +9,7 @@ import { Gateways } from './discovery/gateways.ts';
 import type { Caller, ExchangeHandler } from './http/exchange.ts';
 import { ProxyError } from './http/proxy-error.ts';
 import { EgressNames } from './naming/egress-names.ts';
+import type { Binding } from './naming/endpoint.ts';
 import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
@@ -129,7 +130,7 @@ export class RouterFactory {
               'no_gateway',
               `none of the ${count} endpoints of "${binding.service}" is on a node with a ready daemon`,
             ),
-          onPanic: () => this.#options.metrics.panics.with(binding.namespace, binding.service).inc(),
+          ...this.#countsOf(binding),
           now,
           random,
         }),
@@ -179,7 +180,7 @@ export class RouterFactory {
               'no_endpoints',
               `none of the ${count} endpoints of "${binding.service}" is on node ${nodeName}`,
             ),
-          onPanic: () => this.#options.metrics.panics.with(binding.namespace, binding.service).inc(),
+          ...this.#countsOf(binding),
           now,
           random,
         }),
@@ -190,6 +191,14 @@ export class RouterFactory {
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
+  }
+
+  #countsOf({ namespace, service }: Binding) {
+    const { panics, breakerTransitions } = this.#options.metrics;
+    return {
+      onPanic: () => panics.with(namespace, service).inc(),
+      onTurn: (to: 'out' | 'ready') => breakerTransitions.with(namespace, service, to).inc(),
+    };
   }
 
   #policies(router: RouterConfig): (of: PolicyTarget) => RoutePolicy {

@@ -1,5 +1,6 @@
 /** What can be out for its failures. */
 export interface Ejectable {
+  readonly out: boolean;
   /** It is in again, whatever it did. */
   readmit(): void;
 }
@@ -10,12 +11,14 @@ export interface Ejectable {
  */
 export class EjectionLimit {
   readonly #onPanic: () => void;
+  readonly #onTurn: (to: 'out' | 'ready') => void;
   readonly #out = new Set<Ejectable>();
   #most = 0;
 
-  /** `onPanic` is told of each pod that stays in, or comes back, for this alone. */
-  constructor(onPanic: () => void) {
+  /** `onPanic` is told of each pod that stays in, or comes back, for this alone; `onTurn` of each that is put out, and that comes back. */
+  constructor(onPanic: () => void, onTurn: (to: 'out' | 'ready') => void = () => {}) {
     this.#onPanic = onPanic;
+    this.#onTurn = onTurn;
   }
 
   /** So many pods there are now; of those that are out, the first ones come back until half are in. */
@@ -32,6 +35,7 @@ export class EjectionLimit {
   eject(one: Ejectable): boolean {
     if (this.#out.size < this.#most) {
       this.#out.add(one);
+      this.#onTurn('out');
       return true;
     }
     this.#onPanic();
@@ -40,6 +44,6 @@ export class EjectionLimit {
 
   /** It is in again, or gone. */
   release(one: Ejectable): void {
-    this.#out.delete(one);
+    if (this.#out.delete(one) && !one.out) this.#onTurn('ready');
   }
 }

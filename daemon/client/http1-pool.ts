@@ -57,6 +57,12 @@ export class Http1Pool implements ConnectionOwner {
     return { open, idle, shown: this.#connector.shown?.(server) ?? plaintext };
   }
 
+  get idleConnections(): number {
+    let idle = 0;
+    for (const connections of this.#idle.values()) idle += connections.length;
+    return idle;
+  }
+
   /** An idle connection to that server, or a new one (which may still be connecting; it takes a request at once). */
   take(address: ServerAddress): Http1ClientConnection {
     return this.#takeIdle(keyOf(address)) ?? this.open(address);

@@ -48,6 +48,8 @@ export class Listener implements ConnectionHost {
   readonly #bySource = new SourceCounts();
   readonly #heldBytes = new SourceCounts();
   #accepted = 0;
+  /** Of connections that are closed. */
+  readonly #passed = { read: 0, written: 0 };
   #draining = false;
   #drained: (() => void) | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -81,6 +83,13 @@ export class Listener implements ConnectionHost {
   /** Since the beginning, without those that never got as far as to carry requests. */
   get acceptedConnections(): number {
     return this.#accepted;
+  }
+
+  /** What connections with callers have carried so far, heads and all. */
+  bytes(): { read: number; written: number } {
+    const sum = { ...this.#passed };
+    for (const { socket } of this.#connections) addBytes(sum, socket);
+    return sum;
   }
 
   /** Begins to listen; gives the address that it listens on. Rejects with the system's error (EADDRINUSE, EACCES, …). */
@@ -142,7 +151,10 @@ export class Listener implements ConnectionHost {
   }
 
   onClosed(connection: Http1ServerConnection): void {
-    if (this.#connections.delete(connection)) this.#bySource.add(connection.caller.address, -1);
+    if (this.#connections.delete(connection)) {
+      this.#bySource.add(connection.caller.address, -1);
+      addBytes(this.#passed, connection.socket);
+    }
     if (this.#draining && this.#connections.size === 0) this.#drained?.();
   }
 
@@ -179,6 +191,11 @@ export class Listener implements ConnectionHost {
       else connection.sweep(now);
     }
   }
+}
+
+function addBytes(sum: { read: number; written: number }, { bytesRead, bytesWritten }: Socket): void {
+  sum.read += bytesRead;
+  sum.written += bytesWritten ?? 0;
 }
 
 /** A socket's peer; an IPv4 address is one, whichever socket it comes to. */

@@ -21,6 +21,8 @@ export interface DestinationOptions {
   readonly allDropped: (count: number) => ProxyError;
   /** So many endpoints are out for their failures that one is used all the same. */
   readonly onPanic: () => void;
+  /** An endpoint was put out for its failures, or is in again. */
+  readonly onTurn?: ((to: 'out' | 'ready') => void) | undefined;
   /** Monotonic, ms. */
   readonly now: () => number;
   /** Gives numbers in [0, 1). */
@@ -70,7 +72,7 @@ export class Destination implements Route {
     this.binding = options.binding;
     this.policy = options.policy;
     this.#budget = new RetryBudget(options.policy.retryBudget);
-    this.#siblings = { ejections: new EjectionLimit(options.onPanic), usual: new UsualLatency() };
+    this.#siblings = { ejections: new EjectionLimit(options.onPanic, options.onTurn), usual: new UsualLatency() };
     this.#requeues = new RetryBudget(options.policy.requeueBudget);
     this.#balancer = new TieredBalancer(options.policy.balancer);
     this.#options = options;
@@ -105,6 +107,18 @@ export class Destination implements Route {
   #route(): { endpoints: readonly Endpoint[]; routed: readonly RoutedEndpoint[] } {
     const endpoints = this.binding.endpoints();
     return { endpoints, routed: this.#options.transform.apply(unrouted(endpoints)) };
+  }
+
+  /** How many of its endpoints are in which state, as of the last request. */
+  states(): { ready: number; out: number; warming: number } {
+    const now = this.#options.now();
+    const states = { ready: 0, out: 0, warming: 0 };
+    for (const hop of this.#byKey.values()) {
+      if (hop.out) states.out += 1;
+      else if (hop.warmth(now) < 1) states.warming += 1;
+      else states.ready += 1;
+    }
+    return states;
   }
 
   requested(): void {

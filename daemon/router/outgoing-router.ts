@@ -1,4 +1,3 @@
-import type { Gauge } from '../../lib/metrics.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -45,7 +44,7 @@ interface Target {
   /** The request is asked of the parent proxy. */
   readonly viaParent: boolean;
   /** Where the policy wants one. */
-  readonly limit: { readonly adaptive: AdaptiveLimit; readonly gauge: Gauge } | undefined;
+  readonly limit: AdaptiveLimit | undefined;
 }
 
 /** Where one workload's requests for a name go. */
@@ -70,6 +69,7 @@ export class OutgoingRouter {
     this.#options = options;
     const { requestFilter, rules } = options;
     this.#reading = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
+    options.metrics.onCollect(() => this.#collect());
     this.#refused = new RouterObserver(options.metrics, 'outgoing');
   }
 
@@ -177,13 +177,20 @@ export class OutgoingRouter {
     return target;
   }
 
-  #limit({ binding, policy }: Destination): Target['limit'] {
-    const { metrics, rules } = this.#options;
-    if (policy.adaptiveConcurrency === undefined) return undefined;
-    return {
-      adaptive: new AdaptiveLimit(policy.adaptiveConcurrency, rules.random),
-      gauge: metrics.adaptiveLimit.with(binding.namespace, binding.service),
-    };
+  #limit({ policy: { adaptiveConcurrency } }: Destination): AdaptiveLimit | undefined {
+    if (adaptiveConcurrency === undefined) return undefined;
+    return new AdaptiveLimit(adaptiveConcurrency, this.#options.rules.random);
+  }
+
+  #collect(): void {
+    const { adaptiveLimit, endpointState } = this.#options.metrics;
+    for (const { destination, limit } of this.#targets.values()) {
+      const { namespace, service } = destination.binding;
+      if (limit !== undefined) adaptiveLimit.with(namespace, service).add(limit.limit);
+      for (const [state, count] of Object.entries(destination.states())) {
+        endpointState.with(namespace, service, state).add(count);
+      }
+    }
   }
 
   /** Of the names that requests have gone to. */
@@ -247,10 +254,9 @@ export class OutgoingRouter {
 }
 
 /** Throws ProxyError where the Service has as much to do as it can. */
-function takePlace({ adaptive, gauge }: NonNullable<Target['limit']>, exchange: Exchange, target: Target): Place {
+function takePlace(adaptive: AdaptiveLimit, exchange: Exchange, target: Target): Place {
   const { address } = exchange.caller;
   const place = adaptive.take(address, exchange.startedAt);
-  gauge.value = adaptive.limit;
   if (place !== undefined) return place;
   const { service } = target.destination.binding;
   throw new ProxyError(

@@ -65,11 +65,19 @@ export class DaemonMetrics {
   readonly adaptiveLimit: Family<Gauge>;
   readonly policyDenied: Family<Counter>;
   readonly connections: Family<Gauge>;
+  readonly poolConnections: Family<Gauge>;
+  readonly endpointState: Family<Gauge>;
+  readonly breakerTransitions: Family<Counter>;
+  readonly callerBytes: Family<Counter>;
+  readonly droppedSeries: Family<Counter>;
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
   readonly workerStall: Family<Gauge>;
+  readonly workerLag: Family<Gauge>;
+  readonly #registry: MetricsRegistry;
 
   constructor(registry: MetricsRegistry) {
+    this.#registry = registry;
     const service = ['dst_namespace', 'dst_service'];
     const source = ['router', 'src_namespace', 'src_workload'];
     const parties = [...source, ...service, 'dst_workload', 'dst_pod'];
@@ -125,6 +133,7 @@ export class DaemonMetrics {
       'adaptive_concurrency_limit',
       'Requests of this node that may wait for answers of a Service with adaptiveConcurrency, as of now.',
       service,
+      'collected',
     );
     this.policyDenied = registry.counter(
       'policy_denied_total',
@@ -132,16 +141,49 @@ export class DaemonMetrics {
       ['router', 'mode', 'direction'],
     );
     this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
+    this.poolConnections = registry.gauge(
+      'pool_connections',
+      'Connections to pods and to daemons: all that are open, and of those the ones that wait for a request, and that have one.',
+      ['side', 'state'],
+    );
+    this.endpointState = registry.gauge(
+      'endpoint_state',
+      'Endpoints of Services that were asked for, by whether they get requests: ready, out for their failures, or warming up.',
+      [...service, 'state'],
+      'collected',
+    );
+    this.breakerTransitions = registry.counter(
+      'breaker_transitions_total',
+      'Times that an endpoint was put out for its failures, and that it came back.',
+      [...service, 'to'],
+      'evicted',
+    );
+    this.callerBytes = registry.counter('caller_bytes_total', 'Bytes of connections with callers, heads and all.', [
+      'direction',
+    ]);
+    this.droppedSeries = registry.counter(
+      'series_dropped_total',
+      'Times that a series was asked for and there was no room for it.',
+    );
+    this.workerLag = registry.gauge(
+      'event_loop_lag_seconds',
+      "How late a thread's event loop is at most, 99 times of 100, of the last minute.",
+      ['worker'],
+    );
     this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [
       'worker',
     ]);
     this.workerStall = registry.gauge(
       'event_loop_stall_seconds',
-      "The longest time since the last scrape that a thread's event loop stood still, garbage collection included.",
+      "The longest time of the last minute or two that a thread's event loop stood still, garbage collection included.",
       ['worker'],
     );
     this.workerBusy = registry.counter('worker_busy_seconds_total', "Time that a thread's event loop was not idle.", [
       'worker',
     ]);
+  }
+  /** `collect` is called before each scrape, to fill the families that are collected. */
+  onCollect(collect: () => void): void {
+    this.#registry.onCollect(collect);
   }
 }
