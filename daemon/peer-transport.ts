@@ -9,7 +9,7 @@ import { FileCredentials } from './identity/file-credentials.ts';
 import type { IdentitySource } from './identity/identity.ts';
 import { type Judge, judgeCertificate, judgeName, judgePeer } from './identity/peer-check.ts';
 import type { TlsFrontOptions } from './listener/tls-front.ts';
-import { TlsMetrics } from './telemetry/tls-metrics.ts';
+import { identityExpiry, TlsMetrics } from './telemetry/tls-metrics.ts';
 import type { ClientTlsConfig, ServerTlsConfig } from './tls-config.ts';
 
 export interface PeerTransportOptions {
@@ -18,6 +18,8 @@ export interface PeerTransportOptions {
   readonly identity: IdentitySource | undefined;
   readonly state: ClusterState;
   readonly metrics: MetricsRegistry;
+  /** Which of the threads this is; what all of them would say the same is said by the first. */
+  readonly place: { readonly index: number };
   readonly log: Log;
   readonly now: () => number;
   readonly wallClock: () => number;
@@ -33,6 +35,7 @@ export class PeerTransport {
   readonly #options: PeerTransportOptions;
   readonly #metrics: TlsMetrics;
   readonly #fileLoads: Family<Counter>;
+  readonly #files: FileCredentials[] = [];
   readonly #pools = new Map<string, Http1Pool>();
 
   constructor(options: PeerTransportOptions) {
@@ -41,6 +44,7 @@ export class PeerTransport {
     this.#fileLoads = options.metrics.counter('tls_files_loaded_total', 'TLS files that had changed, by result.', [
       'result',
     ]);
+    if (options.place.index === 0) this.#exposeExpiry();
   }
 
   get openConnections(): number {
@@ -109,6 +113,18 @@ export class PeerTransport {
   }
 
   #read(files: ClientTlsConfig | ServerTlsConfig): FileCredentials {
-    return new FileCredentials(files, this.#options.log, this.#fileLoads);
+    const credentials = new FileCredentials(files, this.#options.log, this.#fileLoads);
+    this.#files.push(credentials);
+    return credentials;
+  }
+
+  #exposeExpiry(): void {
+    const { metrics, wallClock } = this.#options;
+    const expiry = identityExpiry(metrics);
+    metrics.onCollect(() => {
+      for (const { certPath, endsAt } of this.#files) {
+        if (certPath !== undefined && endsAt !== undefined) expiry.with(certPath).set((endsAt - wallClock()) / 1_000);
+      }
+    });
   }
 }

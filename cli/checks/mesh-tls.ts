@@ -18,7 +18,7 @@ export function judgeMeshTls(daemonConfig: string | undefined): Finding {
     return failure(id, messageOf(error), EDIT);
   }
   const text = modes.map(({ label, mode }) => `${label}: ${mode}`).join(', ');
-  const plaintext = modes.some(({ mode }) => mode === 'off');
+  const plaintext = modes.some(({ mode }) => mode === 'off' || mode === 'permissive');
   const hint = `set tls: permissive on every router, and required once all daemons run with it: ${EDIT}; ${RESTART}`;
   return plaintext ? warning(id, `${text}: requests between nodes may go in plaintext`, hint) : ok(id, text);
 }

@@ -75,7 +75,8 @@ export class PeerTls implements Connector {
     }
     if (context !== undefined) return this.#connectSecurely(address, context, events);
     metrics.refused('client', 'no_identity');
-    return failed(new ProxyError('peer_not_trusted', 'this daemon has no certificate of its own yet'));
+    // Not `peer_not_trusted`, which would count against the daemons that cannot be asked.
+    return failed(new ProxyError('not_synced', 'this daemon has no certificate of its own yet'));
   }
 
   #connectInPlaintext(address: ServerAddress, events: ConnectionEvents, anonymous: boolean): Socket {

@@ -123,7 +123,7 @@ export const PROXY_ERRORS = {
   not_synced: {
     status: 503,
     retryable: true,
-    advice: 'The daemon has not read the cluster yet. See /readyz on its admin port.',
+    advice: 'The daemon has not read the cluster yet, or has no certificate yet. See /readyz on its admin port.',
   },
   connect_failed: {
     status: 502,

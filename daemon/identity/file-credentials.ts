@@ -39,6 +39,17 @@ export class FileCredentials implements CredentialSource {
     return this.#current;
   }
 
+  /** The certificate's file; undefined where only the other side proves itself. */
+  get certPath(): string | undefined {
+    return this.#files.certPath;
+  }
+
+  /** When the certificate in force ends, ms since 1970. */
+  get endsAt(): number | undefined {
+    const { certificate } = this.current;
+    return certificate === undefined ? undefined : Date.parse(new X509Certificate(certificate).validTo);
+  }
+
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
   }

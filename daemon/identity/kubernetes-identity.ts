@@ -16,6 +16,7 @@ import type { KubernetesApi, KubernetesObject } from '../../lib/kubernetes/types
 import type { Log } from '../../lib/log.ts';
 import type { MetricsRegistry } from '../../lib/metrics.ts';
 import type { Readiness } from '../../lib/readiness.ts';
+import { identityExpiry } from '../telemetry/tls-metrics.ts';
 import type { Identity, IdentitySource } from './identity.ts';
 
 const REQUESTS_PATH = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
@@ -83,9 +84,9 @@ export class KubernetesIdentity implements IdentitySource {
   constructor(options: KubernetesIdentityOptions) {
     this.#options = options;
     const { metrics, wallClock } = options;
-    const expiry = metrics.gauge('identity_expiry_seconds', "Seconds until this daemon's certificate ends.", []);
+    const expiry = identityExpiry(metrics);
     metrics.onCollect(() => {
-      if (this.#certified !== undefined) expiry.with().set((this.#certified.endsAt - wallClock()) / 1_000);
+      if (this.#certified !== undefined) expiry.with('').set((this.#certified.endsAt - wallClock()) / 1_000);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { Counter, Family, MetricsRegistry } from '../../lib/metrics.ts';
+import type { Counter, Family, Gauge, MetricsRegistry } from '../../lib/metrics.ts';
 import type { TlsRefusal } from '../identity/peer-check.ts';
 
 type Side = 'client' | 'server';
@@ -37,4 +37,10 @@ export class TlsMetrics {
   connected(side: Side, handshake: 'full' | 'resumed' | 'plaintext'): void {
     this.#connected.with(side, handshake).inc();
   }
+}
+
+/** For how long certificates are still good, s: the daemon's own by no `file`, those of files by the path of each. */
+export function identityExpiry(registry: MetricsRegistry): Family<Gauge> {
+  const help = "Seconds until this daemon's certificate ends, or that of a file.";
+  return registry.gauge('identity_expiry_seconds', help, ['file']);
 }

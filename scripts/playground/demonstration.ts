@@ -106,6 +106,7 @@ export async function check(playground: Playground, steps: Steps): Promise<void>
   }
   const tls = await tlsConnections(playground);
   if (tls.secure === 0) problems.push('no connection between the nodes was by mutual TLS');
+  if (tls.plaintext > 0) problems.push(`${tls.plaintext} connections between the nodes were in plaintext`);
   if (problems.length > 0) throw new Error([...new Set(problems)].join('\n'));
   const shares = worlds.map((pod) => answered.get(pod.status?.podIP ?? '')).join(' + ');
   steps.say(

@@ -34,6 +34,6 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
   webhookSuite(cluster, SHOP);
-  tlsSuite(cluster, SHOP); // changes the ConfigMap: behind the manifests, and before kubelets lose sight of it
+  tlsSuite(cluster, SHOP);
   outageSuite(cluster, SHOP);
 });

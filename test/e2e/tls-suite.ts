@@ -1,29 +1,26 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { makeAuthority, makeIdentity } from '../support/identity.ts';
 import { capture, serverHellos, tcpPayloads } from './capture.ts';
 import type { Cluster } from './cluster.ts';
-import { inPod, kubectl, type Pod, pods, rolledOut } from './kubectl.ts';
+import { inPod, type Pod, pods } from './kubectl.ts';
 import { proxiedGet, rawRequest } from './raw-request.ts';
 
-const MESH = 'nodemesh';
 const INCOMING = 4141;
 const REQUESTS = 40;
 
-/** What passes between nodes, and who may speak to a daemon, with `tls: required`. */
+/** What passes between nodes, and who may speak to a daemon, with `tls: required`, as the manifests have it. */
 export function tlsSuite(cluster: Cluster, namespace: string): void {
   const skip = cluster.seesCallers ? false : 'under this overlay daemons are reached by another way';
   describe('with tls: required', { skip }, () => {
     let hello: Pod;
     let other: Pod;
     before(async () => {
-      await setMode('permissive', 'required');
       const [first] = await pods(namespace, 'app=hello');
       const daemon = (await cluster.daemons()).find(({ node }) => node !== first?.node);
       assert.ok(first && daemon);
       [hello, other] = [first, daemon];
     });
-    after(() => setMode('required', 'permissive'));
 
     const from = () => ({ namespace, pod: hello.name });
 
@@ -80,15 +77,4 @@ export function tlsSuite(cluster: Cluster, namespace: string): void {
       assert.deepEqual([status, fields['l5d-err']], [502, 'connect_failed']);
     });
   });
-}
-
-/** Changes the mode of all routers, on every node. */
-async function setMode(before: string, mode: string): Promise<void> {
-  const map = JSON.parse(await kubectl(['-n', MESH, 'get', 'configmap', 'nodemesh-config', '-o', 'json']));
-  const daemon: string = map.data['daemon.yaml'];
-  map.data['daemon.yaml'] = daemon.replaceAll(`tls: ${before}`, `tls: ${mode}`);
-  assert.notEqual(map.data['daemon.yaml'], daemon, `daemon.yaml has no tls: ${before}`);
-  await kubectl(['-n', MESH, 'replace', '-f', '-'], JSON.stringify(map));
-  await kubectl(['-n', MESH, 'rollout', 'restart', 'daemonset/nodemesh-daemon']);
-  await rolledOut(MESH, 'daemonset/nodemesh-daemon');
 }

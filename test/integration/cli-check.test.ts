@@ -258,7 +258,7 @@ test('check: a config that the webhook would refuse', async (t) => {
   );
 });
 
-test('check: TLS between daemons that is off, and a daemon.yaml that is refused or missing', async (t) => {
+test('check: TLS between daemons that is off or not required, and a daemon.yaml that is refused or missing', async (t) => {
   const cluster = await MeshCluster.start(t);
   const tls = async (daemon: string) => {
     await cluster.configure('', daemon);
@@ -270,6 +270,9 @@ test('check: TLS between daemons that is off, and a daemon.yaml that is refused 
   assert.deepEqual(await tls(`routers: [${router}, tls: required}]`), [['ok', 'incoming: required']]);
   assert.deepEqual(await tls(`routers: [${router}}]`), [
     ['warning', 'incoming: off: requests between nodes may go in plaintext'],
+  ]);
+  assert.deepEqual(await tls(`routers: [${router}, tls: permissive}]`), [
+    ['warning', 'incoming: permissive: requests between nodes may go in plaintext'],
   ]);
   const [[severity, text] = []] = await tls('routers: [{protocol: ftp}]');
   assert.equal(severity, 'error');

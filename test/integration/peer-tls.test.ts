@@ -273,7 +273,7 @@ describe('TLS between daemons', () => {
 
   test('without an identity nothing is sent, and nothing taken', async () => {
     const bare = await serve(new TestIdentity());
-    assert.match(await client(new TestIdentity()).ask(bare.address), /^peer_not_trusted: .*no certificate of its own/);
+    assert.match(await client(new TestIdentity()).ask(bare.address), /^not_synced: .*no certificate of its own/);
     const one = client(new TestIdentity(makeIdentity(ca, 'node-1')));
     assert.match(await one.ask(bare.address), /^connect_failed: /);
     assert.equal(bare.refused('no_identity'), 1);

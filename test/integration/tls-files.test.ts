@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { connect as connectTcp } from 'node:net';
@@ -232,6 +233,16 @@ describe('two daemons with certificates from files', () => {
     } finally {
       await wrong.stop();
     }
+  });
+
+  test('/metrics says how long the certificates of files are still good, and follows the files', async () => {
+    const expiry = () => metric('node-2', 'identity_expiry_seconds', { file: volume.path('tls.crt') });
+    const endsIn = (certificate: string) => (Date.parse(new X509Certificate(certificate).validTo) - Date.now()) / 1_000;
+    const first = makeIdentity(ca, 'any');
+    assert.ok(Math.abs((await expiry()) - endsIn(first.certificate)) < 60);
+    const long = makeIdentity(ca, 'any', { to: 240 });
+    await volume.write(pems(long));
+    assert.ok(Math.abs((await expiry()) - endsIn(long.certificate)) < 60);
   });
 
   test('files that are swapped serve the next connection, another CA too; connections that stand go on', async () => {

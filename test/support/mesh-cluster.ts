@@ -43,7 +43,7 @@ export interface PodOptions {
 }
 
 const DAEMON_CONFIG = `routers:
-- {protocol: http, label: incoming, tls: permissive, interpreter: {transformers: [{kind: io.l5d.k8s.localnode}]}}
+- {protocol: http, label: incoming, tls: required, interpreter: {transformers: [{kind: io.l5d.k8s.localnode}]}}
 `;
 
 /** A cluster in memory with a mesh that lacks nothing: two nodes, a daemon and a webhook pod on each, a real webhook behind them. */
