@@ -134,6 +134,11 @@ export class ClusterState {
     return this.#localPods.get(ip);
   }
 
+  /** This node's pods that have addresses of their own. */
+  get localPods(): ReadonlySet<Pod> {
+    return new Set(this.#localPods.values());
+  }
+
   get localPodCount(): number {
     return this.#localPods.size;
   }
