@@ -1,10 +1,12 @@
 import { AdminAccess } from '../lib/admin-access.ts';
 import { type AdminRoute, type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { nodeConsole } from '../lib/console/node-console.ts';
 import { tokenReviewer } from '../lib/kubernetes/token-review.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log, LogLevel } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
+import { VERSION } from '../lib/version.ts';
 import { explainRoutes } from './admin/routes.ts';
 import { type DaemonConfig, type DaemonEnvironment, tlsModeOf } from './config.ts';
 import { DataPath, type ListenerAddress } from './data-path.ts';
@@ -14,6 +16,7 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
+import { RecentStats } from './telemetry/recent-stats.ts';
 import { Recorder } from './telemetry/recorder.ts';
 import { claimPorts } from './workers/claim-ports.ts';
 import { Workers } from './workers/workers.ts';
@@ -85,6 +88,7 @@ class Daemon implements RunningDaemon {
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
   readonly #workers: Workers;
+  readonly #stats: RecentStats;
   #adminServer: AdminServer | undefined;
   #stopping = false;
 
@@ -132,6 +136,16 @@ class Daemon implements RunningDaemon {
       identity: this.#identity,
       registry: this.#registry,
     });
+    this.#stats = new RecentStats({
+      ...options,
+      node: environment.nodeName,
+      read: (families) => this.#workers.readEach(this.#registry, families),
+      pods: () => state.localPods,
+      readiness: this.readiness,
+      tls: Object.fromEntries(config.routers.map((router) => [router.label, tlsModeOf(router)])),
+      identity: () => this.#identity?.current,
+      version: VERSION,
+    });
   }
 
   get admin(): ListenerAddress {
@@ -139,7 +153,8 @@ class Daemon implements RunningDaemon {
   }
 
   async start(): Promise<void> {
-    const { config, loadApi, log, now } = this.#options;
+    const { config, environment, loadApi, log, now } = this.#options;
+    const routes = this.#explainRoutes();
     this.readiness.block('listeners', 'not all ports listen yet');
     this.#dataPath.start();
     this.#adminServer = await startAdminServer({
@@ -153,9 +168,18 @@ class Daemon implements RunningDaemon {
         ip: config.admin.ip,
         review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
       }),
-      routes: this.#explainRoutes(),
+      routes: [
+        ...routes,
+        ...nodeConsole({
+          ...this.#options,
+          node: environment.nodeName,
+          stats: (windowMs) => this.#stats.stats(windowMs),
+          routes,
+        }),
+      ],
       log,
     });
+    this.#stats.start();
     await this.#listen();
     this.#watch?.start();
     this.#identity?.start();
@@ -179,6 +203,7 @@ class Daemon implements RunningDaemon {
     this.#stopping = true;
     this.readiness.block('draining', 'the daemon is shutting down');
     clearInterval(this.#evictor);
+    this.#stats.stop();
     if (!force) await this.#drain();
     this.#dataPath.destroy();
     await this.#workers.stop();

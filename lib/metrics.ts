@@ -210,6 +210,16 @@ export class MetricsRegistry {
     }));
   }
 
+  /** Some families' series as they stand, without asking collectors: those may tell what was since the last scrape. */
+  read(names: readonly string[]): MetricsSnapshot {
+    return names.flatMap((name) => {
+      const family = this.#families.get(name);
+      if (family === undefined) return [];
+      const { help, kind } = family;
+      return [{ name, help, kind, series: family.entries().map(([labels, one]) => [labels, standing(one)] as const) }];
+    });
+  }
+
   /** Ends these series, each with its value in the snapshot by which that was decided: see Family.evict. */
   evict(evictions: readonly Eviction[]): void {
     for (const { name, series } of evictions) {

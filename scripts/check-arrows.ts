@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** What each folder's sources may import from, beside themselves. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  lib: [],
+  lib: ['package.json'], // its version
   webhook: ['lib'],
   daemon: ['lib'],
   cli: ['lib', 'webhook', 'daemon', 'scripts', 'package.json'], // `nodemesh playground` starts scripts/playground

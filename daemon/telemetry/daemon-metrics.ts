@@ -1,7 +1,7 @@
 import type { Counter, Family, Gauge, Histogram, MetricsRegistry } from '../../lib/metrics.ts';
 
 /** linkerd2's response latency buckets, thinned out; ms. */
-const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+export const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 export type RouterRole = 'outgoing' | 'incoming';
 

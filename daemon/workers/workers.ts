@@ -84,6 +84,12 @@ export class Workers {
     return [...idle.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** Some families of each thread by itself, the main one's first, as they stand; undefined for one that is late. */
+  async readEach(own: MetricsRegistry, only: readonly string[]): Promise<(MetricsSnapshot | undefined)[]> {
+    const others = await Promise.all(this.#threads.map((thread) => thread.read(only, SCRAPE_MS)));
+    return [own.read(only), ...others];
+  }
+
   #scrape(): Promise<MetricsSnapshot[]> {
     return Promise.all(this.#threads.map((thread) => thread.scrape(SCRAPE_MS)));
   }

@@ -1,0 +1,102 @@
+import { formatEvent } from '../admin-server.ts';
+import type { MeshView } from '../stats/mesh-view.ts';
+
+/** Windows that are shown, s: what is asked for is rounded up, so that viewers share what is read. */
+const WINDOWS_S = [10, 30, 60, 300];
+const INTERVAL_MS = 2_000;
+/** A view that is no older serves a single request. */
+const FRESH_MS = 1_000;
+export const MAX_VIEWERS = 200;
+
+type Write = (text: string) => boolean;
+
+interface Shared {
+  readonly viewers: Set<Write>;
+  reading: Promise<string> | undefined;
+  json: string;
+  readAt: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Views of the mesh for all who look: read once for all of them, every two seconds while somebody looks and never else. A
+ * viewer who reads too slowly misses views, and gets the newest next.
+ */
+export class LiveViews {
+  readonly #read: (windowMs: number) => Promise<MeshView>;
+  readonly #now: () => number;
+  readonly #byWindow = new Map<number, Shared>();
+  #viewers = 0;
+
+  /** `read` never rejects; `now` is monotonic, ms. */
+  constructor(read: (windowMs: number) => Promise<MeshView>, now: () => number) {
+    this.#read = read;
+    this.#now = now;
+  }
+
+  get viewers(): number {
+    return this.#viewers;
+  }
+
+  /** The view as JSON. */
+  current(windowMs: number): Promise<string> {
+    const shared = this.#shared(windowMs);
+    const { json, readAt } = shared;
+    if (json !== '' && this.#now() - readAt < FRESH_MS) return Promise.resolve(json);
+    return this.#refresh(shared, windowMs);
+  }
+
+  /** Gives `write` server-sent events (`mesh`) until the signal is aborted. */
+  follow(windowMs: number, write: Write, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    const shared = this.#shared(windowMs);
+    this.#viewers += 1;
+    shared.viewers.add(write);
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.#viewers -= 1;
+        shared.viewers.delete(write);
+        if (shared.viewers.size > 0) return;
+        clearTimeout(shared.timer);
+        shared.timer = undefined;
+      },
+      { once: true },
+    );
+    void this.current(windowMs).then((json) => shared.viewers.has(write) && write(formatEvent('mesh', json)));
+    shared.timer ??= this.#later(shared, windowMs);
+  }
+
+  #later(shared: Shared, windowMs: number): NodeJS.Timeout {
+    return setTimeout(async () => {
+      const event = formatEvent('mesh', await this.#refresh(shared, windowMs));
+      for (const write of shared.viewers) write(event);
+      shared.timer = shared.viewers.size === 0 ? undefined : this.#later(shared, windowMs);
+    }, INTERVAL_MS);
+  }
+
+  /** One reading at a time. */
+  #refresh(shared: Shared, windowMs: number): Promise<string> {
+    shared.reading ??= this.#read(rounded(windowMs)).then((view) => {
+      shared.reading = undefined;
+      shared.readAt = this.#now();
+      shared.json = JSON.stringify(view);
+      return shared.json;
+    });
+    return shared.reading;
+  }
+
+  #shared(windowMs: number): Shared {
+    const key = rounded(windowMs);
+    let shared = this.#byWindow.get(key);
+    if (shared === undefined) {
+      shared = { viewers: new Set(), reading: undefined, json: '', readAt: 0, timer: undefined };
+      this.#byWindow.set(key, shared);
+    }
+    return shared;
+  }
+}
+
+function rounded(windowMs: number): number {
+  return (WINDOWS_S.find((seconds) => seconds * 1_000 >= windowMs) ?? 300) * 1_000;
+}

@@ -1,0 +1,91 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import httpProxy from 'http-proxy';
+import type { AccessClass } from '../admin-access.ts';
+import type { AdminReply, AdminRequest, AdminRoute } from '../admin-server.ts';
+import type { DaemonClient } from './daemon-client.ts';
+import type { DaemonAddress } from './daemon-list.ts';
+import { addressText } from './mesh-daemons.ts';
+
+/** What may be asked of a daemon through the control plane. */
+const PATHS: Readonly<Record<string, AccessClass>> = {
+  stats: 'diagnostics',
+  resolve: 'diagnostics',
+  endpoints: 'diagnostics',
+  peers: 'diagnostics',
+  config: 'diagnostics',
+  tap: 'tap',
+  requests: 'tap',
+};
+/** Taps send something every ten seconds. */
+const SILENCE_MS = 25_000;
+const PASSED_ON = new Set(['content-type', 'content-length', 'transfer-encoding', 'connection', 'x-accel-buffering']);
+const FORMS = `/nodes/<node>/<path>, with one of these paths: ${Object.keys(PATHS).join(', ')}`;
+
+/**
+ * `/nodes/<node>/<path>` of the control plane: passes a GET on to that daemon's admin port. The viewer's own fields, his token
+ * and cookies among them, stay here; of the daemon's answer only what describes its body goes on.
+ */
+export class NodeProxy {
+  readonly #client: DaemonClient;
+  readonly #list: () => Promise<readonly DaemonAddress[]>;
+  readonly #proxy = httpProxy.createProxyServer({ ignorePath: true, changeOrigin: true, proxyTimeout: SILENCE_MS });
+
+  constructor(client: DaemonClient, list: () => Promise<readonly DaemonAddress[]>) {
+    this.#client = client;
+    this.#list = list;
+    // http-proxy itself waits for an 'aborted' that Node does not tell of a request that was read whole.
+    this.#proxy.on('proxyReq', (sent, _request, response) => response.once('close', () => sent.destroy()));
+    this.#proxy.on('proxyRes', (answer) => {
+      for (const name of Object.keys(answer.headers)) if (!PASSED_ON.has(name)) delete answer.headers[name];
+      answer.statusMessage = '';
+    });
+  }
+
+  get route(): AdminRoute {
+    return {
+      path: '/nodes/*',
+      access: (path) => PATHS[path.split('/')[3] ?? ''] ?? 'diagnostics',
+      handle: (request, reply) => this.#pass(request, reply),
+    };
+  }
+
+  async #pass(request: AdminRequest, reply: AdminReply): Promise<void> {
+    const [, , node = '', path = '', ...more] = request.path.split('/');
+    if (!Object.hasOwn(PATHS, path) || more.length > 0) return reply.json(wrong('there is no such path', FORMS), 404);
+    const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
+    // Without its fields a body would be read as the next request.
+    if (length !== '0' || coding !== undefined) return reply.json(wrong('a body is not passed on', 'send none'), 400);
+    const daemons = await this.#list();
+    const daemon = daemons.find((one) => one.node === node);
+    if (daemon === undefined) {
+      const known = daemons.slice(0, 50).map((one) => one.node);
+      return reply.json(wrong(`there is no daemon on node "${node}"`, `nodes with one: ${known.join(', ')}`), 404);
+    }
+    const target = `http://${addressText(daemon)}/${path}?${request.query}`;
+    const headers = await this.#client.headers();
+    const { raw } = request;
+    raw.headers = { accept: '*/*' };
+    const response = reply.raw();
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve);
+      this.#proxy.web(raw, response, { target, headers }, (error) => fail(error, daemon, raw, response));
+    });
+  }
+}
+
+function fail(error: Error, daemon: DaemonAddress, _request: IncomingMessage, response: ServerResponse): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const late = code === 'ECONNRESET' || code === 'ETIMEDOUT';
+  const what = `the daemon of ${daemon.node} (${addressText(daemon)}) did not answer: ${message}`;
+  const todo = 'see whether it runs: kubectl -n nodemesh get pods -o wide';
+  response.writeHead(late ? 504 : 502, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(wrong(what, todo)));
+}
+
+function wrong(error: string, todo: string): { readonly error: string; readonly todo: string } {
+  return { error, todo };
+}
