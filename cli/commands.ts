@@ -55,6 +55,27 @@ const PROXY_ADDRESS = {
 };
 const CONFIG = { value: 'file', summary: "the webhook's config (webhook.yaml), for its port, domain and address" };
 const VALIDATE = { summary: 'only check the config' };
+const STAT_KINDS = ['services', 'pods', 'workloads', 'nodes', 'edges'];
+const ALL_NAMESPACES = { short: 'A', summary: 'of all namespaces, which is the default' };
+const STAT = {
+  namespace: { value: 'namespace', short: 'n', summary: 'only of this one' },
+  'all-namespaces': ALL_NAMESPACES,
+  from: { value: 'workload', summary: 'only what this workload sends, as <name> or <namespace>/<name>' },
+  to: { value: 'service', summary: 'only what this Service is sent, as <name> or <namespace>/<name>' },
+  window: { value: 'time', summary: 'what to look back at: 5s to 5m (default: 1m)' },
+  sort: {
+    value: 'column',
+    values: ['name', 'rps', 'success', 'p50', 'p95', 'p99', 'retries'],
+    summary: 'what comes first: most requests, least success, longest times',
+  },
+};
+const TABLE = {
+  value: 'format',
+  values: ['table', 'wide', 'json'],
+  short: 'o',
+  summary: 'table (default), wide (more columns) or json',
+};
+const WATCH = { short: 'w', summary: 'again every 2 s, until q or Ctrl-C' };
 
 /** Every command by its name, in the order of the help. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -122,6 +143,34 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       { line: 'nodemesh rollout --stale -n shop --yes', summary: 'restart those of one namespace' },
     ],
     load: () => import('./commands/rollout.ts'),
+  },
+  stat: {
+    summary: 'success rates, requests per second and latencies',
+    synopsis: `[${STAT_KINDS.join('|')}] [options]`,
+    words: STAT_KINDS,
+    options: { ...STAT, watch: WATCH, output: TABLE },
+    examples: [
+      { line: 'nodemesh stat', summary: 'every Service that was called in the last minute' },
+      { line: 'nodemesh stat services -n shop --from web', summary: 'what workload web makes of the Services of shop' },
+      { line: 'nodemesh stat workloads --to shop/world', summary: 'who calls a Service, and how it fares' },
+      { line: 'nodemesh stat nodes', summary: 'the daemons, with TLS and certificates' },
+      {
+        line: 'nodemesh stat pods -n shop --window 5m -o json',
+        summary: 'for scripts; exits with 2 where some nodes did not answer, 1 where none did',
+      },
+    ],
+    load: () => import('./commands/stat.ts'),
+  },
+  top: {
+    summary: 'the same live, the busiest first',
+    synopsis: `[${STAT_KINDS.join('|')}] [options]`,
+    words: STAT_KINDS,
+    options: { ...STAT, output: TABLE },
+    examples: [
+      { line: 'nodemesh top', summary: 'Services by requests per second, every 2 s; q ends it' },
+      { line: 'nodemesh top edges --sort success', summary: 'who fails whom' },
+    ],
+    load: () => import('./commands/top.ts'),
   },
   daemon: {
     summary: 'run the proxy of one host',
