@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseDaemonConfig } from '../../daemon/config.ts';
+import { ACCESS_PATHS } from '../../lib/admin-access.ts';
 import { renderKustomization } from '../../scripts/kustomization.ts';
 import { parseWebhookConfig } from '../../webhook/config.ts';
 
@@ -263,11 +264,34 @@ describe('the manifests', () => {
       [['certificatesigningrequests/approval', 'certificatesigningrequests/status'], undefined],
       [['signers'], ['nodemesh.dev/daemon']],
     ]);
+    // Whose a token is, and what they may read: no more of system:auth-delegator than this.
+    assert.deepEqual(
+      (find('ClusterRole', 'nodemesh-token-review').rules ?? []).map(({ resources, verbs }) => [resources, verbs]),
+      [
+        [['tokenreviews'], ['create']],
+        [['subjectaccessreviews'], ['create']],
+      ],
+    );
     for (const { verbs, resources, resourceNames } of writes(find('Role', 'nodemesh-webhook'))) {
       const own = resources.includes('secrets') ? 'nodemesh-webhook-tls' : 'nodemesh-ca';
       // The name of what is yet to be created cannot be limited.
       assert.deepEqual(resourceNames, verbs.join() === 'create' ? undefined : [own]);
     }
+  });
+
+  it('let nobody but ServiceAccount nodemesh-viewer and the webhook read diagnostics and requests', () => {
+    const { rules, ...role } = find('ClusterRole', 'nodemesh-viewer');
+    assert.deepEqual(rules, [
+      { nonResourceURLs: ['/nodemesh/diagnostics', '/nodemesh/tap', '/metrics'], verbs: ['get'] },
+    ]);
+    assert.deepEqual(Object.values(ACCESS_PATHS).sort(), ['/metrics', '/nodemesh/diagnostics', '/nodemesh/tap']);
+    const subjects = (name: string) =>
+      (find('ClusterRoleBinding', name) as { subjects?: { kind: string; name: string; namespace: string }[] }).subjects;
+    const account = (name: string) => ({ kind: 'ServiceAccount', name, namespace: 'nodemesh' });
+    assert.deepEqual(subjects(role.metadata.name), [account('nodemesh-viewer'), account('nodemesh-webhook')]);
+    assert.deepEqual(subjects('nodemesh-token-review'), [account('nodemesh-daemon'), account('nodemesh-webhook')]);
+    const { access } = daemonConfig(read('base/config/daemon.yaml')).admin;
+    assert.deepEqual(access, { metrics: 'open', diagnostics: 'token', tap: 'token' });
   });
 });
 

@@ -11,6 +11,7 @@ import {
   type ResourcePath,
   type ResourceType,
 } from './resource-types.ts';
+import { Reviews } from './reviews.ts';
 import { objectFilter } from './selectors.ts';
 import type { WatchOptions } from './watch-session.ts';
 
@@ -40,7 +41,6 @@ export interface WatchCall extends Omit<WatchOptions, 'send'> {
 const DEFAULT_WATCH_SECONDS = 1_800;
 /** As many half-read lists are remembered; older ones cannot be continued. */
 const MAX_SNAPSHOTS = 20;
-const ACCESS_REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
 const VERBS: Readonly<Record<string, string>> = {
   GET: 'get',
   POST: 'create',
@@ -60,6 +60,7 @@ export class ApiRequests {
   readonly #store: ObjectStore;
   readonly #types: readonly ResourceType[];
   readonly #objects: ApiObjects;
+  readonly #reviews: Reviews;
   readonly #snapshots = new Map<string, readonly ApiObject[]>();
   /** What nobody may do, as `verb plural`: such as `get secrets`. */
   readonly denied = new Set<string>();
@@ -68,6 +69,7 @@ export class ApiRequests {
     this.#store = store;
     this.#types = types;
     this.#objects = new ApiObjects(store, types);
+    this.#reviews = new Reviews(store, types, this.denied);
   }
 
   /** Answers any call but a watch; errors become Status objects. */
@@ -84,12 +86,13 @@ export class ApiRequests {
     }
   }
 
-  /** What a call watches, or undefined where it is no watch. Throws ApiError 400. */
-  watchOf({ method, url }: ApiCall): WatchCall | undefined {
+  /** What a call watches, or undefined where it is no watch. Throws ApiError 400, 401. */
+  watchOf({ method, url, authorization }: ApiCall): WatchCall | undefined {
     const { pathname, searchParams } = new URL(url, 'http://api');
     if (method !== 'GET' || !['true', '1'].includes(searchParams.get('watch') ?? '')) return undefined;
     const path = parseResourcePath(pathname, this.#types);
     if (path === undefined || path.name !== undefined) return undefined;
+    userOf(authorization);
     return {
       path,
       matches: objectFilter(searchParams.get('labelSelector'), searchParams.get('fieldSelector')),
@@ -107,13 +110,16 @@ export class ApiRequests {
   async #answer(call: ApiCall): Promise<ApiAnswer> {
     const { method, url, contentType = 'application/json', body = '' } = call;
     const { pathname, searchParams } = new URL(url, 'http://api');
+    const user = userOf(call.authorization);
     if (['/readyz', '/livez', '/healthz'].includes(pathname)) return { status: 200, body: 'ok' };
     if (pathname === '/version')
       return { status: 200, body: { major: '1', minor: '30', gitVersion: 'v1.30.0-memory' } };
     const document = discoveryDocument(pathname, this.#types);
     if (document !== undefined && method === 'GET') return { status: 200, body: document };
-    if (method === 'POST' && pathname === ACCESS_REVIEWS)
-      return { status: 201, body: this.#reviewAccess(parseBody(body)) };
+    if (method === 'POST') {
+      const review = this.#reviews.answer(pathname, () => parseBody(body), user);
+      if (review !== undefined) return { status: 201, body: review };
+    }
     const path = parseResourcePath(pathname, this.#types);
     if (path === undefined) return { status: 404, body: '404 page not found\n' };
     this.#refuseDenied(method, path);
@@ -122,7 +128,6 @@ export class ApiRequests {
       if (method === 'GET') return { status: 200, body: this.#list(path, searchParams) };
       if (method !== 'POST' || (path.type.namespaced && path.namespace === undefined))
         throw notAllowed(method, pathname);
-      const user = userOf(call.authorization);
       return { status: 201, body: shown(await this.#objects.create(path, parseBody(body), dryRun, user), path) };
     }
     switch (method) {
@@ -144,13 +149,6 @@ export class ApiRequests {
       default:
         throw notAllowed(method, pathname);
     }
-  }
-
-  /** A SelfSubjectAccessReview, answered (authorization.k8s.io/v1). */
-  #reviewAccess(review: unknown): object {
-    const { spec } = review as { spec?: { resourceAttributes?: { verb?: string; resource?: string } } };
-    const { verb, resource } = spec?.resourceAttributes ?? {};
-    return { ...(review as object), status: { allowed: !this.denied.has(`${verb} ${resource}`) } };
   }
 
   #refuseDenied(method: string, { type, name }: ResourcePath): void {

@@ -1,3 +1,4 @@
+import { ApiError } from './api-error.ts';
 import { isObject } from './merge.ts';
 import type { ApiObject } from './object-store.ts';
 
@@ -8,10 +9,19 @@ export interface ApiUser {
   readonly extra: Readonly<Record<string, readonly string[]>>;
 }
 
-/** The pod that a ServiceAccount's token is bound to. */
-export interface BoundToken {
+/** Whom a token is of. */
+export interface TokenClaims {
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** The pod that it is bound to, if any. */
+  readonly pod?: string;
+  readonly podUid?: string;
+  /** ms since 1970; absent: never. */
+  readonly expires?: number;
+}
+
+/** A ServiceAccount's token that is bound to a pod. */
+export interface BoundToken extends TokenClaims {
   readonly pod: string;
   readonly podUid: string;
 }
@@ -20,29 +30,43 @@ export interface BoundToken {
 export const ADMIN: ApiUser = { username: 'kubernetes-admin', groups: ['system:masters'], extra: {} };
 
 /** A token as this server issues them: its claims, unsigned. */
-export function writeToken(bound: BoundToken): string {
-  return Buffer.from(JSON.stringify(bound)).toString('base64url');
+export function writeToken(claims: TokenClaims): string {
+  return Buffer.from(JSON.stringify(claims)).toString('base64url');
 }
 
-/** Who an Authorization field is of; the administrator without one, or with one that is not of this server. */
-export function userOf(authorization: string | undefined): ApiUser {
-  const [, token] = /^Bearer (\S+)$/.exec(authorization ?? '') ?? [];
-  if (token === undefined) return ADMIN;
+/** What a token of this server claims; undefined for any other, and for one that has ended by `now` (ms since 1970). */
+export function readToken(token: string, now: number): TokenClaims | undefined {
+  let claims: unknown;
   try {
-    const { namespace, serviceAccount, pod, podUid } = JSON.parse(
-      Buffer.from(token, 'base64url').toString(),
-    ) as BoundToken;
-    return {
-      username: `system:serviceaccount:${namespace}:${serviceAccount}`,
-      groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
-      extra: {
-        'authentication.kubernetes.io/pod-name': [pod],
-        'authentication.kubernetes.io/pod-uid': [podUid],
-      },
-    };
+    claims = JSON.parse(Buffer.from(token, 'base64url').toString());
   } catch {
-    return ADMIN;
+    return undefined;
   }
+  if (!isObject(claims) || typeof claims.namespace !== 'string' || typeof claims.serviceAccount !== 'string') {
+    return undefined;
+  }
+  const { expires = Number.POSITIVE_INFINITY } = claims as unknown as TokenClaims;
+  return now < expires ? (claims as unknown as TokenClaims) : undefined;
+}
+
+export function userOfClaims({ namespace, serviceAccount, pod, podUid }: TokenClaims): ApiUser {
+  return {
+    username: `system:serviceaccount:${namespace}:${serviceAccount}`,
+    groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+    extra:
+      pod === undefined || podUid === undefined
+        ? {}
+        : { 'authentication.kubernetes.io/pod-name': [pod], 'authentication.kubernetes.io/pod-uid': [podUid] },
+  };
+}
+
+/** Who an Authorization field is of; the administrator without one. Throws ApiError 401 for a token of no one. */
+export function userOf(authorization: string | undefined): ApiUser {
+  if (authorization === undefined) return ADMIN;
+  const [, token = ''] = /^Bearer (\S+)$/.exec(authorization) ?? [];
+  const claims = readToken(token, Date.now());
+  if (claims === undefined) throw new ApiError(401, 'Unauthorized', 'Unauthorized');
+  return userOfClaims(claims);
 }
 
 /** A CertificateSigningRequest says who made it, whatever its maker wrote there. */

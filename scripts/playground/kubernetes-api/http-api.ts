@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApiError } from './api-error.ts';
 import type { ApiAnswer, ApiRequests, WatchCall } from './api-requests.ts';
 import type { ObjectStore, WatchEvent } from './object-store.ts';
+import type { PodProxy } from './pod-proxy.ts';
 import { WatchSession } from './watch-session.ts';
 
 /** etcd's own limit on the size of a request. */
@@ -16,25 +17,28 @@ interface OpenWatch {
 export class HttpApi {
   readonly #store: ObjectStore;
   readonly #requests: ApiRequests;
+  readonly #proxy: PodProxy;
   readonly #bookmarkMs: number;
   readonly #watches = new Set<OpenWatch>();
   /** API servers tell a watcher that it is too old in either way. */
   expiryToldBy: 'event' | 'status' = 'event';
 
-  constructor(store: ObjectStore, requests: ApiRequests, bookmarkMs: number) {
+  constructor(store: ObjectStore, requests: ApiRequests, proxy: PodProxy, bookmarkMs: number) {
     this.#store = store;
+    this.#proxy = proxy;
     this.#requests = requests;
     this.#bookmarkMs = bookmarkMs;
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/' } = request;
-    const body = await readBody(request);
     try {
+      if (this.#proxy.serve(request, response)) return;
+      const body = await readBody(request);
       if (body === undefined) throw new ApiError(413, 'RequestEntityTooLarge', `limit is ${MAX_BODY_BYTES} bytes`);
-      const watch = this.#requests.watchOf({ method, url });
-      if (watch !== undefined) return this.#openWatch(watch, response);
       const { authorization, 'content-type': contentType = 'application/json' } = request.headers;
+      const watch = this.#requests.watchOf({ method, url, authorization });
+      if (watch !== undefined) return this.#openWatch(watch, response);
       send(response, await this.#requests.answer({ method, url, contentType, body, authorization }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

@@ -6,6 +6,7 @@ import { type ApiAnswer, ApiRequests } from './api-requests.ts';
 import { type BoundToken, writeToken } from './api-users.ts';
 import { HttpApi } from './http-api.ts';
 import { type ApiObject, ObjectStore, type WatchEvent } from './object-store.ts';
+import { PodProxy } from './pod-proxy.ts';
 import { collectionPath, parseResourcePath, type ResourceType, resourceTypes } from './resource-types.ts';
 import { WatchSession } from './watch-session.ts';
 
@@ -35,7 +36,7 @@ const FIRST_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-le
 
 /**
  * A Kubernetes API server in memory, over real HTTP: objects, lists, watches, patches and admission webhooks, and on
- * demand its failures. It has no users, no controllers and no kubelets.
+ * demand its failures. It has no users beside ServiceAccounts, no controllers and no kubelets.
  */
 export class MemoryKubernetes {
   readonly #types: readonly ResourceType[];
@@ -48,7 +49,8 @@ export class MemoryKubernetes {
   private constructor(options: MemoryKubernetesOptions) {
     this.#types = resourceTypes(options);
     this.#requests = new ApiRequests(this.#store, this.#types);
-    this.#http = new HttpApi(this.#store, this.#requests, options.bookmarkMs ?? DEFAULT_BOOKMARK_MS);
+    const proxy = new PodProxy(this.#store, this.#types, this.#requests.denied);
+    this.#http = new HttpApi(this.#store, this.#requests, proxy, options.bookmarkMs ?? DEFAULT_BOOKMARK_MS);
   }
 
   /** Listens on `host` (default 127.0.0.1) and `port` (default any). Throws the system's error where it cannot. */
