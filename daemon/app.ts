@@ -18,6 +18,8 @@ import { Workers } from './workers/workers.ts';
 
 /** Where the manifests put the mesh; the downward API says where it is. */
 const MESH_NAMESPACE = 'nodemesh';
+/** How often series that nobody counts are looked for. */
+const EVICTION_MS = 60_000;
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -74,6 +76,7 @@ class Daemon implements RunningDaemon {
   listening: Record<string, ListenerAddress[]> = {};
   readonly #options: DaemonOptions;
   readonly #registry = new MetricsRegistry();
+  readonly #evictor: NodeJS.Timeout;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -110,6 +113,10 @@ class Daemon implements RunningDaemon {
     }
     this.#identity = this.#makeIdentity();
     const modes = this.#registry.gauge('tls_mode', 'How a router speaks to other daemons.', ['router', 'mode']);
+    const evicted = this.#registry.counter('series_evicted_total', 'Series that nobody had counted for ten minutes.');
+    this.#evictor = setInterval(async () => {
+      evicted.with().inc(await this.#workers.evictIdle(this.#registry, options.now()));
+    }, EVICTION_MS).unref();
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
     this.#dataPath = new DataPath({
       ...options,
@@ -132,7 +139,7 @@ class Daemon implements RunningDaemon {
       ip: config.admin.ip,
       port: config.admin.port,
       readiness: this.readiness,
-      metrics: { render: () => this.#workers.render(() => this.#registry.snapshot()) },
+      metrics: { render: () => this.#workers.render(this.#registry) },
       notes: config.routers.map((router) => `router ${router.label}: tls ${tlsModeOf(router)}`),
       access: new AdminAccess({
         modes: config.admin.access,
@@ -151,6 +158,7 @@ class Daemon implements RunningDaemon {
     const force = this.#stopping;
     this.#stopping = true;
     this.readiness.block('draining', 'the daemon is shutting down');
+    clearInterval(this.#evictor);
     if (!force) await this.#drain();
     this.#dataPath.destroy();
     await this.#workers.stop();

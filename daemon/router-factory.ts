@@ -196,6 +196,7 @@ export class RouterFactory {
       gate: this.#gate(router),
       random: this.#options.random,
       localPods: this.#localPods,
+      workloadAt: (ip) => this.#options.state.localPod(ip)?.workload ?? '',
     });
   }
 

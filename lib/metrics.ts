@@ -4,7 +4,14 @@
  * no label look-up and no hashing.
  */
 
-import { type Kind, type MetricsSnapshot, renderSnapshot, type SeriesSnapshot } from './metrics-snapshot.ts';
+import {
+  type Eviction,
+  type Kind,
+  type MetricsSnapshot,
+  renderSnapshot,
+  type SeriesSnapshot,
+} from './metrics-snapshot.ts';
+import { Room } from './series-room.ts';
 
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -53,35 +60,94 @@ export class Histogram {
   }
 }
 
-/** All series of one metric name. `with(...values)` finds or makes the series for those label values, in label order. */
-export class Family<Series> {
+type Series = Counter | Gauge | Histogram;
+
+/**
+ * How long series live, and whether their number is limited. `kept`: for ever; the program's own text bounds their number.
+ * `evicted`: their labels name what comes and goes in a cluster; they end when nothing has been counted for a while (idle-series.ts), and
+ * their holders may count on all the same. `collected`: such that collectors make anew for each scrape.
+ */
+export type Life = 'kept' | 'evicted' | 'collected';
+
+/** All series of one metric name. */
+export class Family<S extends Series> {
   readonly name: string;
   readonly help: string;
   readonly kind: Kind;
   readonly labelNames: readonly string[];
-  readonly #make: () => Series;
-  readonly #series = new Map<string, Series>();
+  readonly life: Life;
+  readonly #make: () => S;
+  readonly #room: Room;
+  readonly #series = new Map<string, S>();
+  /** As long as somebody holds them. */
+  readonly #evicted = new Map<string, WeakRef<S>>();
 
-  constructor(kind: Kind, name: string, help: string, labelNames: readonly string[], make: () => Series) {
-    this.kind = kind;
-    this.name = name;
-    this.help = help;
-    this.labelNames = labelNames;
+  constructor(
+    what: { kind: Kind; name: string; help: string; labelNames: readonly string[]; life: Life },
+    room: Room,
+    make: () => S,
+  ) {
+    this.kind = what.kind;
+    this.name = what.name;
+    this.help = what.help;
+    this.labelNames = what.labelNames;
+    this.life = what.life;
+    this.#room = room;
     this.#make = make;
   }
 
-  with(...values: string[]): Series {
-    const key = this.labelNames.map((label, i) => `${label}="${escapeLabelValue(values[i] ?? '')}"`).join(',');
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      series = this.#make();
-      this.#series.set(key, series);
+  /**
+   * Finds or makes the series for those label values, in label order; '' leaves a label out. Where the registry has no room for
+   * another, gives one that all such share, whose labels all are `other`.
+   */
+  with(...values: string[]): S {
+    const labels = labelText(this.labelNames, values);
+    const known = this.#series.get(labels) ?? this.#evicted.get(labels)?.deref();
+    if (known !== undefined) {
+      if (this.#evicted.size > 0 && this.#evicted.delete(labels)) this.#keep(labels, known);
+      return known;
     }
-    return series;
+    if (this.life === 'kept' || this.#room.take()) return this.#keep(labels, this.#make());
+    const other = this.labelNames.map((name) => `${name}="other"`).join(',');
+    return this.#series.get(other) ?? this.#keep(other, this.#make());
   }
 
-  entries(): [string, Series][] {
+  /** Ends all. */
+  clear(): void {
+    this.#room.used -= this.#series.size;
+    this.#series.clear();
+  }
+
+  entries(): [string, S][] {
+    if (this.#evicted.size > 0) this.#bringBack();
     return [...this.#series];
+  }
+
+  /** Takes from a series what was shown of it, and ends it where that is all: whatever was counted since is the first of a new one. */
+  evict(labels: string, shown: SeriesSnapshot): void {
+    const series = this.#series.get(labels);
+    if (series === undefined) return;
+    if (!(series instanceof Gauge)) subtract(series, shown);
+    if (!isZero(series)) return;
+    this.#series.delete(labels);
+    this.#room.used -= 1;
+    this.#evicted.set(labels, new WeakRef(series));
+  }
+
+  /** Those that have been counted on since. */
+  #bringBack(): void {
+    for (const [labels, held] of this.#evicted) {
+      const series = held.deref();
+      if (series !== undefined && isZero(series)) continue;
+      this.#evicted.delete(labels);
+      if (series !== undefined) this.#keep(labels, series);
+    }
+  }
+
+  #keep(labels: string, series: S): S {
+    this.#series.set(labels, series);
+    if (this.life !== 'kept') this.#room.used += 1;
+    return series;
   }
 }
 
@@ -89,13 +155,21 @@ export class Family<Series> {
 export class MetricsRegistry {
   readonly #families = new Map<string, Family<Counter> | Family<Gauge> | Family<Histogram>>();
   readonly #collectors: (() => void)[] = [];
+  readonly #room: Room;
 
-  counter(name: string, help: string, labelNames: readonly string[] = []): Family<Counter> {
-    return this.#family(name, () => new Family('counter', name, help, labelNames, () => new Counter()));
+  /** `maxSeries`: of all names together whose series are not kept, a histogram being one; what comes later is counted with others. */
+  constructor(maxSeries = 10_000) {
+    this.#room = new Room(maxSeries);
   }
 
-  gauge(name: string, help: string, labelNames: readonly string[] = []): Family<Gauge> {
-    return this.#family(name, () => new Family('gauge', name, help, labelNames, () => new Gauge()));
+  counter(name: string, help: string, labelNames: readonly string[] = [], life: Life = 'kept'): Family<Counter> {
+    const what = { kind: 'counter', name, help, labelNames, life } as const;
+    return this.#family(name, () => new Family(what, this.#room, () => new Counter()));
+  }
+
+  gauge(name: string, help: string, labelNames: readonly string[] = [], life: Life = 'kept'): Family<Gauge> {
+    const what = { kind: 'gauge', name, help, labelNames, life } as const;
+    return this.#family(name, () => new Family(what, this.#room, () => new Gauge()));
   }
 
   histogram(
@@ -103,12 +177,19 @@ export class MetricsRegistry {
     help: string,
     bounds: readonly number[],
     labelNames: readonly string[] = [],
+    life: Life = 'kept',
   ): Family<Histogram> {
-    return this.#family(name, () => new Family('histogram', name, help, labelNames, () => new Histogram(bounds)));
+    const what = { kind: 'histogram', name, help, labelNames, life } as const;
+    return this.#family(name, () => new Family(what, this.#room, () => new Histogram(bounds)));
   }
 
   onCollect(collect: () => void): void {
     this.#collectors.push(collect);
+  }
+
+  /** How often a series was asked for that there was no room for. */
+  get droppedSeries(): number {
+    return this.#room.refused;
   }
 
   /** All series as Prometheus text. */
@@ -118,13 +199,33 @@ export class MetricsRegistry {
 
   /** All series as they stand, in a form that another thread can be sent. */
   snapshot(): MetricsSnapshot {
+    for (const family of this.#families.values()) if (family.life === 'collected') family.clear();
     for (const collect of this.#collectors) collect();
     return [...this.#families.values()].map((family) => ({
       name: family.name,
       help: family.help,
       kind: family.kind,
+      evicts: family.life === 'evicted',
       series: family.entries().map(([labels, series]) => [labels, standing(series)] as const),
     }));
+  }
+
+  /** Some families' series as they stand, without asking collectors: those may tell what was since the last scrape. */
+  read(names: readonly string[]): MetricsSnapshot {
+    return names.flatMap((name) => {
+      const family = this.#families.get(name);
+      if (family === undefined) return [];
+      const { help, kind } = family;
+      return [{ name, help, kind, series: family.entries().map(([labels, one]) => [labels, standing(one)] as const) }];
+    });
+  }
+
+  /** Ends these series, each with its value in the snapshot by which that was decided: see Family.evict. */
+  evict(evictions: readonly Eviction[]): void {
+    for (const { name, series } of evictions) {
+      const family = this.#families.get(name);
+      for (const [labels, shown] of series) family?.evict(labels, shown);
+    }
   }
 
   #family<F extends Family<Counter> | Family<Gauge> | Family<Histogram>>(name: string, make: () => F): F {
@@ -136,10 +237,36 @@ export class MetricsRegistry {
   }
 }
 
-function standing(series: Counter | Gauge | Histogram): SeriesSnapshot {
+function standing(series: Series): SeriesSnapshot {
   if (!(series instanceof Histogram)) return series.value;
   const { bounds, counts, sum, count } = series;
   return { bounds, counts: [...counts], sum, count };
+}
+
+function subtract(series: Counter | Histogram, shown: SeriesSnapshot): void {
+  if (series instanceof Counter) {
+    series.value -= Number(shown);
+  } else if (typeof shown !== 'number') {
+    shown.counts.forEach((count, i) => {
+      series.counts[i] = (series.counts[i] ?? 0) - count;
+    });
+    series.sum -= shown.sum;
+    series.count -= shown.count;
+  }
+}
+
+function isZero(series: Series): boolean {
+  return (series instanceof Histogram ? series.count : series.value) === 0;
+}
+
+/** In Prometheus a label that is empty is one that is not there ("Data model"). */
+function labelText(names: readonly string[], values: readonly string[]): string {
+  let text = '';
+  for (let i = 0; i < names.length; i += 1) {
+    const value = values[i] ?? '';
+    if (value !== '') text += `${text === '' ? '' : ','}${names[i]}="${escapeLabelValue(value)}"`;
+  }
+  return text;
 }
 
 function escapeLabelValue(value: string): string {

@@ -144,6 +144,11 @@ export class ClusterState {
     return this.#entries.values();
   }
 
+  /** This node's pods that have addresses of their own. */
+  get localPods(): ReadonlySet<Pod> {
+    return new Set(this.#localPods.values());
+  }
+
   get localPodCount(): number {
     return this.#localPods.size;
   }

@@ -19,6 +19,11 @@ export class PodsByAddress<T extends Pick<Pod, 'uid' | 'ips' | 'namespace' | 'na
     return undefined;
   }
 
+  /** Each once for each of its addresses. */
+  values(): Iterable<T> {
+    return this.#byAddress.values();
+  }
+
   apply(changes: readonly ObjectChange<T>[]): void {
     for (const { object, previous } of changes) {
       // The end of a pod may be told after the beginning of the one that has its address now.

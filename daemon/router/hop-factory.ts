@@ -21,6 +21,8 @@ export interface HopFactoryOptions {
   readonly metrics: DaemonMetrics;
   /** One for all routers. */
   readonly localPods: LocalPods;
+  /** Of the pod of this node at that address; '' where there is none. */
+  readonly workloadAt: (ip: string) => string;
   /** For what applications answer. */
   readonly answerFilter: FieldFilter;
   /** What judges requests to an endpoint that is reached in that way; undefined where policies are not looked at. */
@@ -68,9 +70,10 @@ export class HopFactory {
 
   /** To a pod of this node. */
   toPod(endpoint: Endpoint, of: ServiceOfHop, policy: HopPolicy): LocalPodHop {
-    const { metrics, localPods } = this.#options;
+    const { metrics, localPods, workloadAt } = this.#options;
     const known = localPods.find(endpoint, of, policy.failureAccrual);
-    return new LocalPodHop(endpoint, of, { ...this.#wiring(endpoint, 'self', of, policy), known }, metrics);
+    const wiring = { ...this.#wiring(endpoint, 'self', of, policy), known, workload: workloadAt(endpoint.ip) };
+    return new LocalPodHop(endpoint, of, wiring, metrics);
   }
 
   #wiring(endpoint: Endpoint, by: Path['kind'], of: ServiceOfHop, policy: HopPolicy): PodHopWiring {

@@ -52,12 +52,18 @@ export interface IncomingRouterOptions {
   readonly metrics: DaemonMetrics;
 }
 
+/** Where requests go, and who counts their retries. */
+interface Target<R extends Route = Route> {
+  readonly route: R;
+  readonly observer: RouterObserver;
+}
+
 /** From a peer to a pod of this node: the peer's pick if it still stands, else by name among this node's pods (DESIGN §5.6). */
 export class IncomingRouter {
   readonly #options: IncomingRouterOptions;
-  readonly #observer: RouterObserver;
-  readonly #picked = new Map<string, PickedPod>();
-  readonly #destinations = new Map<string, Destination>();
+  readonly #refused: RouterObserver;
+  readonly #picked = new Map<string, Target<PickedPod>>();
+  readonly #destinations = new Map<string, Target>();
   readonly #fromPeer: DeadlineReading;
   readonly #fromOthers: DeadlineReading;
 
@@ -66,7 +72,7 @@ export class IncomingRouter {
     const { requestFilter, rules } = options;
     this.#fromPeer = { peer: true, dropL5d: false, clocks: rules };
     this.#fromOthers = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
-    this.#observer = new RouterObserver(options.metrics, 'incoming', undefined);
+    this.#refused = new RouterObserver(options.metrics, 'incoming');
   }
 
   /** Takes one exchange and answers it, now or later. Never throws. */
@@ -75,7 +81,7 @@ export class IncomingRouter {
       this.#route(exchange);
     } catch (cause) {
       const error = asProxyError(cause);
-      this.#observer.failed(error);
+      this.#refused.failed(error);
       exchange.fail(error, meshErrorLines(error));
     }
   };
@@ -91,11 +97,11 @@ export class IncomingRouter {
     if (answeredAsLastHop(exchange)) return;
     const peer = isPeer(caller);
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
-    const route = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
+    const { route, observer } = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
     const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
     const source = this.#source(exchange);
-    new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer: this.#observer }).start();
+    new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer }).start();
   }
 
   /** A peer speaks for the pods of its node once it has proved whose daemon it is; anyone else is where he calls from. */
@@ -114,23 +120,24 @@ export class IncomingRouter {
    * node; from a peer any pod of this node will do, since a caller may ask for a pod by its address. So a hint from
    * elsewhere opens nothing that the Service's name alone would not.
    */
-  #pickedPod(exchange: Exchange, peer: boolean): Route | undefined {
+  #pickedPod(exchange: Exchange, peer: boolean): Target | undefined {
     const { fields } = exchange.request;
     const address = fields.value('mesh-endpoint');
     const name = fields.value('mesh-service');
     if (address === undefined || name === undefined) return undefined;
     const key = `${peer ? 'peer' : 'other'} ${address} ${name}`;
     let picked = this.#picked.get(key);
-    if (picked === undefined || picked.pod !== this.#options.state.localPod(picked.ip)?.name) {
+    if (picked === undefined || picked.route.pod !== this.#options.state.localPod(picked.route.ip)?.name) {
       picked = this.#makePicked(address, name, peer);
       if (this.#picked.size >= MAX_TARGETS) this.#picked.clear();
       this.#picked.set(key, picked);
     }
-    if (peer && picked.reluctant && !insists(exchange.request)) picked.refuse(this.#options.rules.now());
+    const { route } = picked;
+    if (peer && route.reluctant && !insists(exchange.request)) route.refuse(this.#options.rules.now());
     return picked;
   }
 
-  #makePicked(address: string, name: string, peer: boolean): PickedPod {
+  #makePicked(address: string, name: string, peer: boolean): Target<PickedPod> {
     const { state, nodeName, makePodHop, policyOf } = this.#options;
     const { host: ip, port } = parseAuthority(address);
     const dot = name.indexOf('.');
@@ -141,15 +148,16 @@ export class IncomingRouter {
     const entry = () => state.service(`${of.namespace}/${of.service}`);
     const service = `Service "${of.service}" in namespace "${of.namespace}"`;
     const policy = policyOf(of);
-    return new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, {
+    const route = new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, {
       isHere: () => (peer && state.localPod(ip) !== undefined) || entry()?.serves(ip, declaredPort, nodeName) === true,
       hasOthers: () => entry()?.hasBesides(ip) === true,
       name: `pod ${pod ?? ''} (${address}) of ${service}`,
       refusal: `${address} is no endpoint of ${service} on node ${nodeName}`,
     });
+    return { route, observer: this.#observer(of) };
   }
 
-  #byName(authority: string): Route {
+  #byName(authority: string): Target {
     const { resolver, makeDestination } = this.#options;
     const named = resolver.resolve(authority, undefined);
     if (named.kind === 'egress') {
@@ -161,11 +169,16 @@ export class IncomingRouter {
     const { binding } = named;
     let destination = this.#destinations.get(binding.key);
     if (destination === undefined) {
-      destination = makeDestination(binding);
+      destination = { route: makeDestination(binding), observer: this.#observer(binding) };
       if (this.#destinations.size >= MAX_TARGETS) this.#destinations.clear();
       this.#destinations.set(binding.key, destination);
     }
     return destination;
+  }
+
+  #observer({ namespace, service }: { namespace: string; service: string }): RouterObserver {
+    const parties = { dstNamespace: namespace, dstService: service };
+    return new RouterObserver(this.#options.metrics, 'incoming', parties);
   }
 }
 

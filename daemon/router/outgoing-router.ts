@@ -21,6 +21,7 @@ import { RouterObserver } from './router-observer.ts';
 
 const MAX_RESOLUTIONS = 4_096;
 const MAX_DESTINATIONS = 1_000;
+const MAX_OBSERVERS = 4_096;
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 export interface OutgoingRouterOptions {
@@ -38,13 +39,19 @@ export interface OutgoingRouterOptions {
   readonly metrics: DaemonMetrics;
 }
 
+/** What is shared by all who ask for a name. */
 interface Target {
   readonly destination: Destination;
-  readonly observer: RouterObserver;
   /** The request is asked of the parent proxy. */
   readonly viaParent: boolean;
   /** Where the policy wants one. */
   readonly limit: { readonly adaptive: AdaptiveLimit; readonly gauge: Gauge } | undefined;
+}
+
+/** Where one workload's requests for a name go. */
+interface Resolution {
+  readonly target: Target;
+  readonly observer: RouterObserver;
 }
 
 /** From a pod of this node to wherever its request goes: caller, name, endpoints, balancer, forwarding (DESIGN §5). */
@@ -52,7 +59,10 @@ export class OutgoingRouter {
   readonly #options: OutgoingRouterOptions;
   readonly #refused: RouterObserver;
   readonly #targets = new Map<string, Target>();
-  readonly #resolutions = new Map<string, Target>();
+  /** By the caller's workload, or its namespace where that is all that is known, and the authority. */
+  readonly #resolutions = new Map<string, Resolution>();
+  /** By workload and name, the oldest first. */
+  readonly #observers = new Map<string, RouterObserver>();
   #resolutionsVersion = -1;
   readonly #reading: DeadlineReading;
 
@@ -60,7 +70,7 @@ export class OutgoingRouter {
     this.#options = options;
     const { requestFilter, rules } = options;
     this.#reading = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
-    this.#refused = new RouterObserver(options.metrics, 'outgoing', undefined);
+    this.#refused = new RouterObserver(options.metrics, 'outgoing');
   }
 
   /** Takes one exchange and answers it, now or later. Never throws. */
@@ -88,16 +98,16 @@ export class OutgoingRouter {
     if (answeredAsLastHop(exchange)) return;
     // A pod without a namespace is none that is known by its address.
     const reflected = caller.namespace === undefined ? undefined : reflectLoopback(authority, exchange.caller.address);
-    const target = this.#resolve(reflected ?? authority, namespace);
-    if (target instanceof Promise) {
-      this.#whenSettled(exchange, target, (found) => this.#forward(exchange, found, { authority, path }));
+    const resolution = this.#resolve(reflected ?? authority, namespace, caller);
+    if (resolution instanceof Promise) {
+      this.#whenSettled(exchange, resolution, (found) => this.#forward(exchange, found, { authority, path }));
     } else {
-      this.#forward(exchange, target, { authority, path });
+      this.#forward(exchange, resolution, { authority, path });
     }
   }
 
-  #forward(exchange: Exchange, target: Target, { authority, path }: RequestTarget): void {
-    const { destination, observer, viaParent } = target;
+  #forward(exchange: Exchange, { target, observer }: Resolution, { authority, path }: RequestTarget): void {
+    const { destination, viaParent } = target;
     const { pseudonym, requestFilter, rules, sources } = this.#options;
     // A proxy is asked in absolute form (RFC 9112 §3.2.2).
     const asked =
@@ -110,39 +120,55 @@ export class OutgoingRouter {
     new Forwarding(exchange, destination, { headText, deadline, source }, { rules, observer, place }).start();
   }
 
-  #resolve(authority: string, namespace: string | undefined): Target | Promise<Target> {
+  #resolve(authority: string, namespace: string | undefined, caller: KnownCaller): Resolution | Promise<Resolution> {
     const { resolver, egress } = this.#options;
     if (resolver.version !== this.#resolutionsVersion || this.#resolutions.size >= MAX_RESOLUTIONS) {
       this.#resolutions.clear();
       this.#resolutionsVersion = resolver.version;
     }
-    const key = namespace === undefined ? authority : `${namespace} ${authority}`;
+    const of = caller.workloadKey ?? namespace;
+    const key = of === undefined ? authority : `${of} ${authority}`;
     const known = this.#resolutions.get(key);
     if (known !== undefined) return known;
     const named = resolver.resolve(authority, namespace);
     if (named.kind === 'egress') {
       if (!this.#options.synced())
         throw new ProxyError('not_synced', `whether "${named.host}" is a Service is not known`);
-      return egress.find(named.host, named.port).then((binding) => this.#target(binding, binding.viaParent));
+      return egress.find(named.host, named.port).then((binding) => ({
+        target: this.#target(binding, binding.viaParent),
+        observer: this.#observer(binding, caller),
+      }));
     }
-    const target = this.#target(named.binding, false);
+    const { binding } = named;
+    const resolution = { target: this.#target(binding, false), observer: this.#observer(binding, caller) };
     // An address may pass to another pod without any name's changing.
-    if (!named.binding.key.startsWith('address/')) this.#resolutions.set(key, target);
-    return target;
+    if (!binding.key.startsWith('address/')) this.#resolutions.set(key, resolution);
+    return resolution;
+  }
+
+  #observer(binding: Binding, { namespace, workload, workloadKey = '' }: KnownCaller): RouterObserver {
+    const key = `${workloadKey} ${binding.key}`;
+    const known = this.#observers.get(key);
+    if (known !== undefined) return known;
+    const observer = new RouterObserver(this.#options.metrics, 'outgoing', {
+      srcNamespace: namespace ?? '',
+      srcWorkload: workload ?? '',
+      dstNamespace: binding.namespace,
+      dstService: binding.service,
+    });
+    if (this.#observers.size >= MAX_OBSERVERS) {
+      const [oldest] = this.#observers.keys();
+      if (oldest !== undefined) this.#observers.delete(oldest);
+    }
+    this.#observers.set(key, observer);
+    return observer;
   }
 
   #target(binding: Binding | EgressBinding, viaParent: boolean): Target {
     const known = this.#targets.get(binding.key);
     if (known !== undefined) return known;
-    const { metrics, makeDestination } = this.#options;
-    const service = metrics.service('outgoing', binding.namespace, binding.service);
-    const destination = makeDestination(binding);
-    const target = {
-      destination,
-      limit: this.#limit(destination),
-      observer: new RouterObserver(metrics, 'outgoing', service),
-      viaParent,
-    };
+    const destination = this.#options.makeDestination(binding);
+    const target = { destination, limit: this.#limit(destination), viaParent };
     if (this.#targets.size >= MAX_DESTINATIONS) {
       const [oldest] = this.#targets.keys();
       if (oldest !== undefined) this.#targets.delete(oldest);

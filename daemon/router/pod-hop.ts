@@ -5,7 +5,7 @@ import type { FieldFilter } from '../http/fields.ts';
 import type { ProxyErrorCode } from '../http/proxy-error.ts';
 import { type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { CallerSource } from '../policy/caller-sources.ts';
-import type { DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
+import { type DaemonMetrics, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
 import { BalancedHop, type HopWiring, isPodsFault } from './balanced-hop.ts';
 import type { HopState } from './hop.ts';
 import type { LocalPod } from './local-pods.ts';
@@ -25,6 +25,8 @@ export interface PodHopWiring extends HopWiring {
 interface LocalPodHopWiring extends PodHopWiring {
   /** By the requests of all routers, whoever sends them. */
   readonly known: LocalPod;
+  /** The pod's; '' where its watch has not shown it. */
+  readonly workload: string;
 }
 
 /** Load of a pod that has as much to do as it bears. */
@@ -43,8 +45,10 @@ export class LocalPodHop extends BalancedHop {
     super(wiring.address, wiring);
     this.answerFilter = wiring.answerFilter;
     this.#known = wiring.known;
-    this.#service = metrics.service('incoming', of.namespace, of.service);
     const pod = endpoint.pod ?? endpointKey(endpoint);
+    const { namespace: dstNamespace, service: dstService } = of;
+    const parties = { dstNamespace, dstService, dstWorkload: wiring.workload, dstPod: pod };
+    this.#service = new ServiceMetrics(metrics, 'incoming', parties);
     this.#requests = metrics.endpointRequests.with('incoming', of.namespace, of.service, pod);
   }
 

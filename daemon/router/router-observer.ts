@@ -1,17 +1,21 @@
 import type { ProxyError } from '../http/proxy-error.ts';
-import type { DaemonMetrics, RouterRole, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
+import { type DaemonMetrics, type Parties, type RouterRole, ServiceMetrics } from '../telemetry/daemon-metrics.ts';
 import type { ForwardingObserver } from './hop.ts';
 
-/** Counts what befalls a router's exchanges; with `service`, also each exchange to it from its start to its end. */
+/** Counts what befalls a router's exchanges between two parties, or what is refused before they are known. */
 export class RouterObserver implements ForwardingObserver {
   readonly #metrics: DaemonMetrics;
   readonly #role: RouterRole;
+  readonly #parties: Parties | undefined;
+  /** Undefined where each exchange is counted by its pod's hop. */
   readonly #service: ServiceMetrics | undefined;
 
-  constructor(metrics: DaemonMetrics, role: RouterRole, service: ServiceMetrics | undefined) {
+  constructor(metrics: DaemonMetrics, role: RouterRole, parties?: Parties) {
     this.#metrics = metrics;
     this.#role = role;
-    this.#service = service;
+    this.#parties = parties;
+    this.#service =
+      parties === undefined || role === 'incoming' ? undefined : new ServiceMetrics(metrics, role, parties);
   }
 
   started(): void {
@@ -21,7 +25,8 @@ export class RouterObserver implements ForwardingObserver {
   }
 
   retried(reason: string): void {
-    this.#metrics.retries.with(this.#role, reason).inc();
+    const { srcNamespace = '', srcWorkload = '', dstNamespace = '', dstService = '' } = this.#parties ?? {};
+    this.#metrics.retries.with(this.#role, srcNamespace, srcWorkload, dstNamespace, dstService, reason).inc();
   }
 
   failed(error: ProxyError): void {

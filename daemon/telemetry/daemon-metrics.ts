@@ -1,27 +1,40 @@
 import type { Counter, Family, Gauge, Histogram, MetricsRegistry } from '../../lib/metrics.ts';
 
 /** linkerd2's response latency buckets, thinned out; ms. */
-const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+export const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 export type RouterRole = 'outgoing' | 'incoming';
 
-/** The counters of one router and one Service, resolved once, so that the request path looks nothing up. */
+/** Whom requests are counted for, beside their router; '' where that is not known. */
+export interface Parties {
+  /** Of the calling pod. */
+  readonly srcNamespace?: string;
+  readonly srcWorkload?: string;
+  readonly dstNamespace: string;
+  readonly dstService: string;
+  /** Of the pod that is asked. */
+  readonly dstWorkload?: string;
+  readonly dstPod?: string;
+}
+
+/** The counters of one router and one pair of parties, resolved once, so that the request path looks nothing up. */
 export class ServiceMetrics {
   readonly requests: Counter;
   readonly inFlight: Gauge;
-  readonly #responses: Family<Counter>;
+  readonly #metrics: DaemonMetrics;
   readonly #latency: Histogram;
-  readonly #labels: readonly [string, string, string];
+  readonly #labels: readonly string[];
   /** By status. */
   readonly #failures = new Map<number, Counter>();
   readonly #successes = new Map<number, Counter>();
 
-  constructor(metrics: DaemonMetrics, role: RouterRole, namespace: string, service: string) {
-    this.#labels = [role, namespace, service];
+  constructor(metrics: DaemonMetrics, role: RouterRole, parties: Parties) {
+    const { srcNamespace = '', srcWorkload = '', dstNamespace, dstService, dstWorkload = '', dstPod = '' } = parties;
+    this.#labels = [role, srcNamespace, srcWorkload, dstNamespace, dstService, dstWorkload, dstPod];
     this.requests = metrics.requests.with(...this.#labels);
     this.inFlight = metrics.inFlight.with(...this.#labels);
     this.#latency = metrics.latency.with(...this.#labels);
-    this.#responses = metrics.responses;
+    this.#metrics = metrics;
   }
 
   /** Counts an answer by its status (0: none was complete), `latencyMs` after the request's head. */
@@ -30,7 +43,7 @@ export class ServiceMetrics {
     let counter = counters.get(status);
     if (counter === undefined) {
       const statusClass = status === 0 ? 'none' : `${Math.floor(status / 100)}xx`;
-      counter = this.#responses.with(...this.#labels, statusClass, failed ? 'failure' : 'success');
+      counter = this.#metrics.responses.with(...this.#labels, statusClass, failed ? 'failure' : 'success');
       counters.set(status, counter);
     }
     counter.value += 1;
@@ -55,49 +68,63 @@ export class DaemonMetrics {
   readonly workerConnections: Family<Counter>;
   readonly workerBusy: Family<Counter>;
   readonly workerStall: Family<Gauge>;
-  readonly #services = new Map<string, ServiceMetrics>();
 
   constructor(registry: MetricsRegistry) {
-    const service = ['router', 'dst_namespace', 'dst_service'];
-    this.requests = registry.counter('request_total', 'Requests routed, by destination.', service);
-    this.responses = registry.counter('response_total', 'Answers, by destination and class of status.', [
-      ...service,
-      'status_class',
-      'classification',
-    ]);
+    const service = ['dst_namespace', 'dst_service'];
+    const source = ['router', 'src_namespace', 'src_workload'];
+    const parties = [...source, ...service, 'dst_workload', 'dst_pod'];
+    this.requests = registry.counter(
+      'request_total',
+      'Requests routed: by who asks whom in the outgoing router, by who is asked in the incoming one.',
+      parties,
+      'evicted',
+    );
+    this.responses = registry.counter(
+      'response_total',
+      'Answers, by the same, by class of status, and by what the Service takes for a failure.',
+      [...parties, 'status_class', 'classification'],
+      'evicted',
+    );
     this.latency = registry.histogram(
       'response_latency_ms',
       "From a request's head to the end of its answer, in milliseconds.",
       LATENCY_BOUNDS_MS,
-      service,
+      parties,
+      'evicted',
     );
-    this.inFlight = registry.gauge('requests_in_flight', 'Requests under way.', service);
-    this.endpointRequests = registry.counter('endpoint_request_total', 'Requests sent to a pod of this node.', [
-      ...service,
-      'dst_pod',
-    ]);
+    this.inFlight = registry.gauge('requests_in_flight', 'Requests under way.', parties, 'evicted');
+    this.endpointRequests = registry.counter(
+      'endpoint_request_total',
+      'Requests sent to a pod of this node.',
+      ['router', ...service, 'dst_pod'],
+      'evicted',
+    );
     this.rejected = registry.counter('rejected_total', 'Requests that the mesh answered itself, by reason.', [
       'router',
       'reason',
     ]);
-    this.retries = registry.counter('retry_total', 'Further attempts, by why the one before failed.', [
-      'router',
-      'reason',
-    ]);
+    this.retries = registry.counter(
+      'retry_total',
+      'Further attempts, by why the one before failed.',
+      [...source, ...service, 'reason'],
+      'evicted',
+    );
     this.panics = registry.counter(
       'panic_total',
       'Times that a failing pod was used all the same, because half of its Service, or all of it, was out already.',
-      ['dst_namespace', 'dst_service'],
+      service,
+      'evicted',
     );
     this.direct = registry.counter(
       'direct_request_total',
       'Requests sent straight to a pod, past any daemon, because its node has none.',
-      ['dst_namespace', 'dst_service'],
+      service,
+      'evicted',
     );
     this.adaptiveLimit = registry.gauge(
       'adaptive_concurrency_limit',
-      'Requests of this node that may wait for answers of a Service with adaptiveConcurrency, as of the last request.',
-      ['dst_namespace', 'dst_service'],
+      'Requests of this node that may wait for answers of a Service with adaptiveConcurrency, as of now.',
+      service,
     );
     this.policyDenied = registry.counter(
       'policy_denied_total',
@@ -116,15 +143,5 @@ export class DaemonMetrics {
     this.workerBusy = registry.counter('worker_busy_seconds_total', "Time that a thread's event loop was not idle.", [
       'worker',
     ]);
-  }
-
-  service(role: RouterRole, namespace: string, service: string): ServiceMetrics {
-    const key = `${role} ${namespace}/${service}`;
-    let found = this.#services.get(key);
-    if (found === undefined) {
-      found = new ServiceMetrics(this, role, namespace, service);
-      this.#services.set(key, found);
-    }
-    return found;
   }
 }

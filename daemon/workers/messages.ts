@@ -1,5 +1,5 @@
 import type { LogLevel } from '../../lib/log.ts';
-import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
+import type { Eviction, MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { WorkerPlace } from '../data-path.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -22,8 +22,9 @@ export type ToWorker =
    */
   | { readonly kind: 'cluster'; readonly change: Uint8Array }
   | { readonly kind: 'identity'; readonly identity: Identity | undefined }
-  /** Answered by `metrics` of that number. */
-  | { readonly kind: 'scrape'; readonly scrape: number }
+  /** Answered by `metrics` of that number; `only` some families, as they stand. */
+  | { readonly kind: 'scrape'; readonly scrape: number; readonly only?: readonly string[] }
+  | { readonly kind: 'evict'; readonly evictions: readonly Eviction[] }
   /** Answered by `drained`. */
   | { readonly kind: 'drain' };
 

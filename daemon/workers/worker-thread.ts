@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
+import type { Eviction, MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
 type Answer = Exclude<FromWorker['kind'], 'metrics' | 'failed'>;
@@ -17,7 +17,7 @@ export class WorkerThread {
   readonly #worker: Worker;
   readonly #index: number;
   readonly #awaited = new Map<Answer, PromiseWithResolvers<void>>();
-  readonly #scrapes = new Map<number, () => void>();
+  readonly #scrapes = new Map<number, (snapshot?: MetricsSnapshot) => void>();
   /** The last that was given: of a thread that is late, counts that are a little old are better than none. */
   #snapshot: MetricsSnapshot = [];
   #lastScrape = 0;
@@ -67,19 +67,41 @@ export class WorkerThread {
 
   /** What the thread has counted; where it does not answer in time, as it last said. */
   async scrape(timeoutMs: number): Promise<MetricsSnapshot> {
-    if (this.#ended) return this.#snapshot;
+    const snapshot = await this.#ask(timeoutMs);
+    if (snapshot !== undefined) this.#snapshot = snapshot;
+    return this.#snapshot;
+  }
+
+  /** What it has counted in some families; undefined where it does not answer in time. */
+  read(only: readonly string[], timeoutMs: number): Promise<MetricsSnapshot | undefined> {
+    return this.#ask(timeoutMs, only);
+  }
+
+  async #ask(timeoutMs: number, only?: readonly string[]): Promise<MetricsSnapshot | undefined> {
+    if (this.#ended) return undefined;
     this.#lastScrape += 1;
     const scrape = this.#lastScrape;
-    this.tell({ kind: 'scrape', scrape });
-    await new Promise<void>((resolve) => {
+    this.tell({ kind: 'scrape', scrape, ...(only === undefined ? {} : { only }) });
+    const answer = await new Promise<MetricsSnapshot | undefined>((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
-      this.#scrapes.set(scrape, () => {
+      this.#scrapes.set(scrape, (snapshot) => {
         clearTimeout(timer);
-        resolve();
+        resolve(snapshot);
       });
     });
     this.#scrapes.delete(scrape);
-    return this.#snapshot;
+    return answer;
+  }
+
+  /** Ends series of the thread, each with its value in its last snapshot. */
+  evict(evictions: readonly Eviction[]): void {
+    this.tell({ kind: 'evict', evictions });
+    // One that does not answer the next scrape in time is not to bring them back.
+    const gone = new Map(evictions.map(({ name, series }) => [name, new Set(series.map(([labels]) => labels))]));
+    this.#snapshot = this.#snapshot.map((family) => ({
+      ...family,
+      series: family.series.filter(([labels]) => gone.get(family.name)?.has(labels) !== true),
+    }));
   }
 
   /** Ends the thread at once, and whatever it has open. */
@@ -89,10 +111,8 @@ export class WorkerThread {
   }
 
   #onMessage(message: FromWorker): void {
-    if (message.kind === 'metrics') {
-      this.#snapshot = message.snapshot;
-      this.#scrapes.get(message.scrape)?.();
-    } else if (message.kind === 'failed') this.#awaited.get('listens')?.reject(new Error(message.why));
+    if (message.kind === 'metrics') this.#scrapes.get(message.scrape)?.(message.snapshot);
+    else if (message.kind === 'failed') this.#awaited.get('listens')?.reject(new Error(message.why));
     else this.#awaited.get(message.kind)?.resolve();
   }
 

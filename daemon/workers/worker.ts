@@ -55,8 +55,10 @@ function obey(message: ToWorker): void {
     if (changes.length === 1) setImmediate(applyInTurns);
   } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
-    tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });
-  } else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
+    const { scrape, only } = message;
+    tell({ kind: 'metrics', scrape, snapshot: only === undefined ? registry.snapshot() : registry.read(only) });
+  } else if (message.kind === 'evict') registry.evict(message.evictions);
+  else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
   else {
     dataPath.listen(message.ports).then(
       () => tell({ kind: 'listens' }),

@@ -1,6 +1,8 @@
 import { serialize } from 'node:v8';
+import { evictionsOf, IdleSeries } from '../../lib/idle-series.ts';
 import type { LogLevel } from '../../lib/log.ts';
-import { type MetricsSnapshot, renderSnapshot, sumSnapshots } from '../../lib/metrics-snapshot.ts';
+import type { MetricsRegistry } from '../../lib/metrics.ts';
+import { type MetricsSnapshot, renderInTurns, sumSnapshots } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { ClusterChange } from '../discovery/cluster-state.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -26,6 +28,7 @@ export class Workers {
   readonly #options: WorkersOptions;
   #threads: readonly WorkerThread[] = [];
   #serving = false;
+  readonly #idle = new IdleSeries();
 
   constructor(options: WorkersOptions) {
     this.#options = options;
@@ -57,10 +60,38 @@ export class Workers {
     for (const thread of this.#threads) thread.tell(message);
   }
 
-  /** `own`, the main thread's counts, and those of all others as one Prometheus text. */
-  async render(own: () => MetricsSnapshot): Promise<string> {
-    const others = await Promise.all(this.#threads.map((thread) => thread.scrape(SCRAPE_MS)));
-    return renderSnapshot(sumSnapshots([own(), ...others]));
+  /** What `own`, the main thread's registry, and all others have counted, as Prometheus text. */
+  async render(own: MetricsRegistry): Promise<string> {
+    return renderInTurns(await this.snapshot(own));
+  }
+
+  /** The same, summed. */
+  async snapshot(own: MetricsRegistry): Promise<MetricsSnapshot> {
+    const others = await this.#scrape();
+    return sumSnapshots([own.snapshot(), ...others]);
+  }
+
+  /** Ends the series that no thread has counted for a while; to be called once a minute or so. Gives their number. `now`: monotonic, ms. */
+  async evictIdle(own: MetricsRegistry, now: number): Promise<number> {
+    const others = await this.#scrape();
+    const shown = own.snapshot();
+    const idle = this.#idle.look(sumSnapshots([shown, ...others]), now);
+    if (idle.size === 0) return 0;
+    own.evict(evictionsOf(shown, idle));
+    this.#threads.forEach((thread, i) => {
+      thread.evict(evictionsOf(others[i] ?? [], idle));
+    });
+    return [...idle.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Some families of each thread by itself, the main one's first, as they stand; undefined for one that is late. */
+  async readEach(own: MetricsRegistry, only: readonly string[]): Promise<(MetricsSnapshot | undefined)[]> {
+    const others = await Promise.all(this.#threads.map((thread) => thread.read(only, SCRAPE_MS)));
+    return [own.read(only), ...others];
+  }
+
+  #scrape(): Promise<MetricsSnapshot[]> {
+    return Promise.all(this.#threads.map((thread) => thread.scrape(SCRAPE_MS)));
   }
 
   /** Settles when the last request of each has ended. */

@@ -85,6 +85,7 @@ class NodemeshDaemon implements Caller {
       metrics,
       answerFilter: { dropL5d: false },
       random,
+      workloadAt: () => '',
       localPods: new LocalPods(random),
     });
     const version = () => this.#version;
