@@ -1,10 +1,11 @@
 import { AdminAccess } from '../lib/admin-access.ts';
-import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { type AdminRoute, type AdminServer, startAdminServer } from '../lib/admin-server.ts';
 import { tokenReviewer } from '../lib/kubernetes/token-review.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log, LogLevel } from '../lib/log.ts';
 import { MetricsRegistry } from '../lib/metrics.ts';
 import { Readiness } from '../lib/readiness.ts';
+import { explainRoutes } from './admin/routes.ts';
 import { type DaemonConfig, type DaemonEnvironment, tlsModeOf } from './config.ts';
 import { DataPath, type ListenerAddress } from './data-path.ts';
 import { ClusterState } from './discovery/cluster-state.ts';
@@ -77,6 +78,7 @@ class Daemon implements RunningDaemon {
   readonly #options: DaemonOptions;
   readonly #registry = new MetricsRegistry();
   readonly #evictor: NodeJS.Timeout;
+  readonly #state: ClusterState;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -88,6 +90,7 @@ class Daemon implements RunningDaemon {
     const { config, environment, workers: count, log } = options;
     const limitTables = makeLimitTables(options);
     const state = new ClusterState(environment.nodeName, options.now);
+    this.#state = state;
     this.#options = options;
     this.#workers = new Workers({
       config,
@@ -146,12 +149,25 @@ class Daemon implements RunningDaemon {
         ip: config.admin.ip,
         review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
       }),
+      routes: this.#explainRoutes(),
       log,
     });
     await this.#listen();
     this.#watch?.start();
     this.#identity?.start();
     this.readiness.clear('listeners');
+  }
+
+  #explainRoutes(): AdminRoute[] {
+    return explainRoutes({
+      ...this.#options,
+      nodeName: this.#options.environment.nodeName,
+      threads: this.#options.workers,
+      state: this.#state,
+      parts: () => this.#dataPath.explained.parts,
+      gateways: () => this.#dataPath.explained.gateways,
+      watches: () => this.#watch?.status ?? [],
+    });
   }
 
   async stop(): Promise<void> {

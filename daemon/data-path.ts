@@ -134,6 +134,11 @@ export class DataPath {
     return listening;
   }
 
+  /** The outgoing routers of the listeners that were opened, and the daemons that they know: for people's questions. */
+  get explained(): Pick<RouterFactory, 'parts' | 'gateways'> {
+    return this.#routers;
+  }
+
   /** No new connections; settles when all requests under way have ended. */
   async drain(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.drain()));

@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import type { Log } from '../lib/log.ts';
+import type { RouterParts } from './admin/router-parts.ts';
 import type { Http1Pool } from './client/http1-pool.ts';
 import type { DaemonConfig, DaemonEnvironment, RouterConfig, ServerConfig } from './config.ts';
 import type { ClusterState } from './discovery/cluster-state.ts';
@@ -11,6 +12,7 @@ import { EgressNames } from './naming/egress-names.ts';
 import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
+import type { Gateway } from './naming/transformers/daemonset.ts';
 import { composeTransform, type Transform } from './naming/transformers/transform.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { CallerSources } from './policy/caller-sources.ts';
@@ -22,7 +24,7 @@ import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { viaPseudonym } from './router/forwarded-head.ts';
 import type { ForwardingRules } from './router/forwarding.ts';
-import { HopFactory, type HopFactoryOptions } from './router/hop-factory.ts';
+import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { LocalPods } from './router/local-pods.ts';
 import { OutgoingRouter } from './router/outgoing-router.ts';
@@ -53,6 +55,8 @@ export interface RouterFactoryOptions {
 
 /** Makes a config's routers out of what they share. */
 export class RouterFactory {
+  /** Of the outgoing routers that were made: for people's questions. */
+  readonly parts: RouterParts[] = [];
   readonly #options: RouterFactoryOptions;
   readonly #kubernetesNamer: KubernetesNamer | undefined;
   readonly #gateways: Gateways[] = [];
@@ -91,7 +95,7 @@ export class RouterFactory {
     const viaDaemons = router.transformers.some((transformer) => transformer.kind === 'io.l5d.k8s.daemonset');
     const hops = this.#hops(router, server);
     const policyOf = this.#policies(router);
-    return new OutgoingRouter({
+    const walked = {
       callers: new Callers({
         access: clientAccess(server.allowedClients, config.kubernetes !== undefined),
         state,
@@ -107,6 +111,10 @@ export class RouterFactory {
         parentProxy: config.egress.parentProxy,
         now,
       }),
+      synced: () => !this.#readsCluster || state.synced,
+    };
+    const outgoing = new OutgoingRouter({
+      ...walked,
       makeDestination: (binding) =>
         new Destination({
           binding,
@@ -125,12 +133,26 @@ export class RouterFactory {
           now,
           random,
         }),
-      synced: () => !this.#readsCluster || state.synced,
       pseudonym: this.#pseudonym,
       requestFilter: { dropL5d: server.clearContext },
       rules: this.#rules(router),
       metrics: this.#options.metrics,
-    }).handle;
+    });
+    this.parts.push({
+      ...walked,
+      label: router.label,
+      transform,
+      gate: this.#gate(router, true),
+      peerPool: this.#options.peers.pool(router),
+      accrualOf: (gateway) => hops.accrualOf(gateway),
+      router: outgoing,
+    });
+    return outgoing.handle;
+  }
+
+  /** The ready daemons, by node. */
+  get gateways(): ReadonlyMap<string, Gateway> {
+    return new Map(this.#gateways.flatMap((gateways) => [...gateways.byNode()]));
   }
 
   #incoming(router: RouterConfig, server: ServerConfig, transform: Transform): ExchangeHandler {
@@ -210,14 +232,15 @@ export class RouterFactory {
 
   /**
    * Who judges what: egress the daemon of the source, ingress the daemon of the destination, and where there is none, the
-   * source's as well. An incoming router judges egress too, for whoever comes past a daemon of his own.
+   * source's as well. An incoming router judges egress too, for whoever comes past a daemon of his own. `everywhere`: as all daemons
+   * together judge, of which each knows the policies.
    */
-  #gate(router: RouterConfig): HopFactoryOptions['gate'] {
+  #gate(router: RouterConfig, everywhere = false): RouterParts['gate'] {
     const { config, environment, state, ownAddresses, metrics, log } = this.#options;
     const own = router.policy;
     const incoming = config.routers.find(({ role }) => role === 'incoming')?.policy ?? own;
     const duties = {
-      gateway: dutiesOf(own, 'off'),
+      gateway: dutiesOf(own, everywhere ? incoming : 'off'),
       self: dutiesOf(own, router.role === 'incoming' ? own : incoming),
       direct: dutiesOf(own, own),
     };

@@ -153,7 +153,6 @@ export interface PeersView {
 
 export interface ConfigView {
   readonly node: string;
-  readonly version: string;
   readonly threads: number;
   /** The config in force, defaults filled in; secrets are `[redacted]`. */
   readonly config: unknown;

@@ -9,12 +9,13 @@ import { podsOf } from '../manifests/workloads.ts';
 import { stalenessOf } from '../staleness.ts';
 import { connect, getObject } from './connection.ts';
 import { type LivePlace, readLivePlace } from './live-place.ts';
+import { policyLine } from './pod-policies.ts';
 import { listAll } from './pods.ts';
 
 const UNKNOWN_ADDRESS = 'How pods are to address their proxy could not be learned from the webhook; host IP is assumed';
 
 /**
- * Explains what runs in a cluster (live-target.ts says how it is named): of a pod the environment that it has, and what would be
+ * Explains what runs in a cluster (live-target.ts says how it is named): of a pod the environment that it has, the policies that select it, and what would be
  * decided about one like it now; of a workload what its next pod gets, and which of its pods are not like that. Gives the lines
  * to show. Throws UsageError for another name, CommandError where it cannot be read.
  */
@@ -27,13 +28,15 @@ export async function explainLive(which: string, namespace: string | undefined, 
       throw new CommandError(`there is no ${target.what} ${target.namespace}/${target.name}`);
     }
     const live = await readLivePlace(api, target.namespace);
-    return target.what === 'pod' ? explainPod(object, live) : await explainWorkload(api, target, object, live);
+    return target.what === 'pod'
+      ? explainPod(object, live, await policyLine(api, object))
+      : await explainWorkload(api, target, object, live);
   } catch (error) {
     throw error instanceof UsageError ? error : new CommandError(messageOf(error));
   }
 }
 
-function explainPod(pod: KubernetesObject, live: LivePlace): string[] {
+function explainPod(pod: KubernetesObject, live: LivePlace, policies: string): string[] {
   const { place, settings, addressKnown } = live;
   const explanation = explain({ ...live, pod, running: true });
   const stale = explanation.verdict === 'inject' ? stalenessOf(pod, place, settings) : undefined;
@@ -43,6 +46,7 @@ function explainPod(pod: KubernetesObject, live: LivePlace): string[] {
     `Pod ${place.namespace}/${pod.metadata.name} on node ${spec?.nodeName ?? '(none yet)'}, ${injected ? 'injected' : 'not injected'} when it was created`,
     ...(stale === undefined ? [] : [`It is out of date: ${stale.text}; restart it (nodemesh rollout --stale)`]),
     ...(addressKnown ? [] : [UNKNOWN_ADDRESS]),
+    policies,
     ...explanationLines(explanation),
   ];
 }

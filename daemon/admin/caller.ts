@@ -1,7 +1,5 @@
 import { isIP } from 'node:net';
 import type { ResolvedCaller } from '../../lib/explain.ts';
-import type { Pod } from '../../lib/kubernetes/pod.ts';
-import type { PolicyPod } from '../../lib/kubernetes/policy-pod.ts';
 import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { ProxyError } from '../http/proxy-error.ts';
 import { canonicalAddress } from '../http/request-target.ts';
@@ -56,13 +54,13 @@ function named(namespace: string, name: string, question: CallerQuestion): Found
 
 function atAddress(ip: string, { callers, state, nodeName }: CallerQuestion): FoundCaller {
   const served = callers.known(ip);
-  const pod: Pod | PolicyPod | undefined = state.localPod(ip) ?? state.policies.pod(ip);
+  const pod = state.localPod(ip) ?? state.policies.pod(ip);
   const owner = pod ?? state.addressOwner(ip);
   const caller = {
     ip,
     namespace: owner?.namespace ?? null,
     pod: pod?.name ?? null,
-    workload: workloadOf(pod),
+    workload: state.localPod(ip)?.workload ?? null,
     node: owner?.nodeName ?? null,
     known: served !== undefined,
   };
@@ -80,8 +78,4 @@ function atAddress(ip: string, { callers, state, nodeName }: CallerQuestion): Fo
     ? `it is on node ${owner.nodeName}: its requests go to that node's daemon, so ask that one`
     : refusal.message;
   return { ...found, caller: { ...caller, why }, refusal };
-}
-
-function workloadOf(pod: ((Pod | PolicyPod) & { readonly workload?: string }) | undefined): string | null {
-  return pod?.workload ?? null;
 }

@@ -3,35 +3,15 @@ import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { PublishedEndpoint } from '../discovery/service-entry.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { type Authority, parseAuthority } from '../http/request-target.ts';
-import type { EgressBinding, EgressNames } from '../naming/egress-names.ts';
+import type { EgressBinding } from '../naming/egress-names.ts';
 import { type Binding, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
 import { namePath, reflectLoopback, serviceNames } from '../naming/identifier.ts';
 import type { Named } from '../naming/namer.ts';
-import type { Resolver } from '../naming/resolver.ts';
-import type { Transform } from '../naming/transformers/transform.ts';
-import type { CallerSources } from '../policy/caller-sources.ts';
-import type { Callers } from '../policy/callers.ts';
-import type { EndpointGate, GatedEndpoint } from '../policy/endpoint-gate.ts';
 import { type Destination, type RoutedState, unrouted } from '../router/destination.ts';
 import { type FoundCaller, findCaller } from './caller.ts';
+import { endpointRow, refusedRow } from './endpoint-row.ts';
 import { policyVerdict } from './policy-verdict.ts';
-
-/** The parts that an outgoing router's requests pass, in their order. */
-export interface RouterParts {
-  readonly label: string;
-  readonly callers: Callers;
-  readonly sources: CallerSources | undefined;
-  readonly resolver: Resolver;
-  readonly egress: EgressNames;
-  readonly synced: () => boolean;
-  readonly transform: Transform;
-  /** What judges requests to an endpoint that is reached in that way, on whichever node; undefined where policies are not looked at. */
-  readonly gate: (endpoint: GatedEndpoint, by: Path['kind']) => EndpointGate | undefined;
-  readonly router: {
-    readonly destinations: readonly Destination[];
-    peek(binding: Binding | EgressBinding): Destination;
-  };
-}
+import type { RouterParts } from './router-parts.ts';
 
 export interface ResolveOptions {
   readonly nodeName: string;
@@ -179,11 +159,7 @@ class Walk {
     for (const { ip, refusal } of addresses)
       this.#step('egress', title, refusal ?? `${ip}: allowed`, refusal === undefined);
     const closed = addresses.filter(({ refusal }) => refusal !== undefined);
-    const dropped = closed.map(({ ip, refusal = null }) => ({
-      ...UNKNOWN,
-      address: endpointKey({ ip, port }),
-      dropped: refusal,
-    }));
+    const dropped = closed.map(({ ip, refusal }) => refusedRow(ip, port, refusal));
     if (refused) {
       this.#endpoints = dropped;
       throw binding;
@@ -202,7 +178,11 @@ class Walk {
     const byKey = new Map(routed.map((one) => [endpointKey(one.routed.endpoint), one]));
     const all: readonly PublishedEndpoint[] =
       binding.published?.() ?? endpoints.map((endpoint) => ({ ...endpoint, ready: true, why: undefined }));
-    this.#endpoints = all.map((one) => this.#endpoint(one, byKey.get(endpointKey(one)), why));
+    this.#endpoints = all.map((one) => {
+      const found = byKey.get(endpointKey(one));
+      const path = found?.routed.path ?? { kind: 'direct' };
+      return endpointRow(one, found, why.get(endpointKey(one)), this.#policy(one, path));
+    });
     if (!outside) this.#tellGateways(routed);
     this.#tellBalancer(destination, routed);
     this.#tellPolicy();
@@ -222,31 +202,6 @@ class Walk {
       set = left;
     }
     return why;
-  }
-
-  #endpoint(
-    one: PublishedEndpoint,
-    found: RoutedState | undefined,
-    transformed: ReadonlyMap<string, string>,
-  ): ResolvedEndpoint {
-    const state = found?.state;
-    const path = found?.routed.path;
-    const node = one.nodeName ?? null;
-    return {
-      address: endpointKey(one),
-      pod: one.pod ?? null,
-      node,
-      zone: one.zone ?? null,
-      ready: one.ready,
-      gateway: path?.kind === 'gateway' ? endpointKey(path) : null,
-      weight: found === undefined ? 0 : (found.share ?? null),
-      load: state?.load ?? null,
-      latencyMs: state?.latencyMs ?? null,
-      inFlight: state?.inFlight ?? null,
-      out: state?.out ?? false,
-      dropped: one.why ?? transformed.get(endpointKey(one)) ?? whyNotDrawn(found) ?? null,
-      policy: this.#policy(one, path ?? { kind: 'direct' }),
-    };
   }
 
   #policy({ ip, port, nodeName }: PublishedEndpoint, path: Path): ResolvedEndpoint['policy'] {
@@ -315,29 +270,3 @@ class Walk {
     this.#outcome = { ok: true, error: null, text: all ?? `goes to ${count} of ${of} that take requests now${some}` };
   }
 }
-
-function whyNotDrawn(found: RoutedState | undefined): string | undefined {
-  if (found === undefined) return 'not among those that are used';
-  const { state, share, routed } = found;
-  if (state?.out === true) {
-    const seconds = (state.outForMs / 1_000).toFixed(1);
-    return `${state.trouble}; ${state.outForMs === 0 ? 'a probe is due' : `asked again in ${seconds} s`}`;
-  }
-  if (routed.endpoint.far !== true || share !== 0) return undefined;
-  return `far${routed.endpoint.zone === undefined ? '' : ` (zone ${routed.endpoint.zone})`}: used when no near one is left`;
-}
-
-const UNKNOWN: Omit<ResolvedEndpoint, 'address'> = {
-  pod: null,
-  node: null,
-  zone: null,
-  ready: true,
-  gateway: null,
-  weight: 0,
-  load: null,
-  latencyMs: null,
-  inFlight: null,
-  out: false,
-  dropped: null,
-  policy: { verdict: 'allowed', by: 'none' },
-};

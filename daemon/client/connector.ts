@@ -42,12 +42,20 @@ export interface ConnectionEvents {
   readonly onread?: OnReadOpts | undefined;
 }
 
+export interface ShownServer {
+  readonly secure: boolean;
+  /** Of its certificate, ms since 1970. */
+  readonly notAfter: number | undefined;
+}
+
 /** Makes connections to servers. */
 export interface Connector {
   /** Begins a connection. */
   connect(address: ServerAddress, events: ConnectionEvents): Socket;
   /** Why a connection never became ready: the error that its socket ended with, for the person who reads the answer. */
   explain(address: ServerAddress, cause: Error | undefined): ProxyError;
+  /** What a server has shown of itself, for people; undefined where it has not been connected to. */
+  shown?(address: ServerAddress): ShownServer | undefined;
   /** Whether whom a connection leads to is trusted no more, so that it must end at once. */
   revoked?(address: ServerAddress): boolean;
 }

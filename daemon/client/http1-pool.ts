@@ -1,4 +1,4 @@
-import { type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
+import { type Connector, PLAINTEXT, type ServerAddress, type ShownServer } from './connector.ts';
 import { type ConnectionOwner, Http1ClientConnection } from './http1-client-connection.ts';
 
 const SWEEP_MS = 1_000;
@@ -44,6 +44,17 @@ export class Http1Pool implements ConnectionOwner {
 
   get openConnections(): number {
     return this.#open.size;
+  }
+
+  /** The connections to a server, whatever limits they are counted by, and what it has shown of itself: for people. */
+  describe(server: ServerAddress): { open: number; idle: number; shown: ShownServer | undefined } {
+    const isToIt = ({ address }: Http1ClientConnection) =>
+      address.ip === server.ip && address.port === server.port && address.node === server.node;
+    const open = [...this.#open].filter(isToIt).length;
+    const idle = [...this.#idle.values()].flat().filter(isToIt).length;
+    const plaintext =
+      open > 0 && this.#connector.shown === undefined ? { secure: false, notAfter: undefined } : undefined;
+    return { open, idle, shown: this.#connector.shown?.(server) ?? plaintext };
   }
 
   /** An idle connection to that server, or a new one (which may still be connecting; it takes a request at once). */

@@ -7,7 +7,14 @@ import { resetThrough } from '../http/tls-reset.ts';
 import { type CredentialSource, pemOptions } from '../identity/identity.ts';
 import { chainVerdict, type Judge, type Refusal } from '../identity/peer-check.ts';
 import type { TlsMetrics } from '../telemetry/tls-metrics.ts';
-import { addressText, type ConnectionEvents, type Connector, PLAINTEXT, type ServerAddress } from './connector.ts';
+import {
+  addressText,
+  type ConnectionEvents,
+  type Connector,
+  PLAINTEXT,
+  type ServerAddress,
+  type ShownServer,
+} from './connector.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Under `permissive`, a connection in plaintext is used this long, and a daemon that does not speak TLS asked anew after it. */
@@ -95,6 +102,13 @@ export class PeerTls implements Connector {
       return this.#refuse(address, { refusal: 'handshake', why: `the TLS handshake failed (${code})` });
     }
     return PLAINTEXT.explain(address, cause);
+  }
+
+  shown(address: ServerAddress): ShownServer | undefined {
+    if (this.#speaksPlaintext(address)) return { secure: false, notAfter: undefined };
+    const session = this.#sessions.get(sessionKey(address));
+    if (session === undefined) return undefined;
+    return { secure: true, notAfter: session.certificate && Date.parse(session.certificate.validTo) };
   }
 
   revoked({ node }: ServerAddress): boolean {

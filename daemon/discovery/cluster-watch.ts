@@ -1,4 +1,5 @@
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
+import type { WatchStatus } from '../../lib/explain.ts';
 import { discoverEndpointsResource } from '../../lib/kubernetes/discovery.ts';
 import type { PublishedGroups } from '../../lib/kubernetes/endpoints.ts';
 import { trimNode } from '../../lib/kubernetes/node.ts';
@@ -40,6 +41,8 @@ export interface ClusterWatchOptions {
 export class ClusterWatch {
   readonly #options: ClusterWatchOptions;
   readonly #stops: (() => Promise<void>)[] = [];
+  readonly #reflectors: { readonly status: WatchStatus }[] = [];
+  #policies: PolicyWatch | undefined;
   #api: KubernetesApi | undefined;
   #stopped = false;
   #retry: NodeJS.Timeout | undefined;
@@ -60,6 +63,11 @@ export class ClusterWatch {
     this.#begin(0);
     this.#doubtCheck = setInterval(() => this.#checkDoubt(), DOUBT_CHECK_MS);
     this.#doubtCheck.unref();
+  }
+
+  /** Of each watch that has begun. */
+  get status(): readonly WatchStatus[] {
+    return [...this.#reflectors.map(({ status }) => status), ...(this.#policies?.status ?? [])];
   }
 
   async stop(): Promise<void> {
@@ -87,6 +95,7 @@ export class ClusterWatch {
       const ownNode = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` };
       this.#watch(api, 'pods', ownNode, trimPod, (changes) => tell({ kind: 'pods', changes }));
       const policies = new PolicyWatch(this.#options, this.#options.policyNeeds);
+      this.#policies = policies;
       this.#stops.push(() => policies.stop());
       void policies.start(api);
     }
@@ -126,6 +135,7 @@ export class ClusterWatch {
       () => {}, // stopped before it was read
     );
     this.#stops.push(() => reflector.stop());
+    this.#reflectors.push(reflector);
     reflector.start();
     return reflector;
   }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { jitteredBackoffMs } from '../../lib/backoff.ts';
+import type { WatchStatus } from '../../lib/explain.ts';
 import { trimMeshPolicy } from '../../lib/kubernetes/mesh-policy.ts';
 import { trimNamespace } from '../../lib/kubernetes/namespace.ts';
 import { trimNetworkPolicy } from '../../lib/kubernetes/network-policy.ts';
@@ -32,7 +33,7 @@ export interface PolicyNeeds {
 export class PolicyWatch {
   readonly #options: ClusterWatchOptions;
   readonly #needs: PolicyNeeds;
-  readonly #reflectors: Pick<Reflector<unknown>, 'synced' | 'failure' | 'stop'>[] = [];
+  readonly #reflectors: Pick<Reflector<unknown>, 'synced' | 'failure' | 'stop' | 'status'>[] = [];
   readonly #abort = new AbortController();
   #failure: string | undefined;
   #peers: Promise<unknown> | undefined;
@@ -50,6 +51,10 @@ export class PolicyWatch {
     if (policies) await Promise.all([this.#watchNetworkPolicies(api), this.#findMeshPolicies(api)]);
     await this.#peers;
     this.#options.readiness.clear(BLOCKER);
+  }
+
+  get status(): readonly WatchStatus[] {
+    return this.#reflectors.map(({ status }) => status);
   }
 
   async stop(): Promise<void> {

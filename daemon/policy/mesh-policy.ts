@@ -29,6 +29,15 @@ export class MeshPolicySet {
     }
   }
 
+  /** The policies that select a pod. */
+  selecting(pod: PolicyPod, serves: (service: string) => boolean): readonly MeshPolicy[] {
+    return (this.#byNamespace.get(pod.namespace) ?? []).filter(({ namespace, services, podSelector }) =>
+      services === undefined
+        ? unmetRequirement(podSelector, pod.labels) === undefined
+        : services.some((name) => serves(`${namespace}/${name}`)),
+    );
+  }
+
   /**
    * What a source may ask of a pod; undefined where no policy selects it. A Service's pods are its endpoints, by whatever name
    * they are called: `serves` tells them by `namespace/name`.
@@ -38,12 +47,7 @@ export class MeshPolicySet {
     source: PolicyPod | undefined,
     serves: (service: string) => boolean,
   ): RequestRules | undefined {
-    const selecting = (this.#byNamespace.get(destination.namespace) ?? []).filter(
-      ({ namespace, services, podSelector }) =>
-        services === undefined
-          ? unmetRequirement(podSelector, destination.labels) === undefined
-          : services.some((name) => serves(`${namespace}/${name}`)),
-    );
+    const selecting = this.selecting(destination, serves);
     if (selecting.length === 0) return undefined;
     const about = selecting.flatMap(({ namespace, name, rules }) =>
       rules.filter((rule) => isFrom(rule, source, namespace)).map((rule) => ({ rule, owner: `${namespace}/${name}` })),

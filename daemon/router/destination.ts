@@ -84,14 +84,17 @@ export class Destination implements Route {
     return this.#balancer.pick(now(), random, onPanic, tried);
   }
 
-  /** What the next request would choose from, as it is now. Changes nothing: hops are made by requests alone. */
-  describe(): DestinationState {
+  /**
+   * What the next request would choose from, as it is now, with the `shares` of each where they are wanted (a millisecond). Changes
+   * nothing: hops are made by requests alone.
+   */
+  describe(wantsShares = true): DestinationState {
     const now = this.#options.now();
     const { endpoints, routed } = this.#route();
     const found = new Map(routed.map((one) => [keyOf(one), one]));
     const states = [...found].map(([key, one]) => ({ routed: one, state: this.#byKey.get(key)?.describe(now) }));
     const members = states.map(({ routed, state }) => ({ ...(state ?? UNUSED), far: routed.endpoint.far === true }));
-    const shares = drawnShares(this.policy.balancer, members);
+    const shares = wantsShares ? drawnShares(this.policy.balancer, members) : undefined;
     return {
       endpoints,
       routed: states.map((one, i) => ({ ...one, share: shares?.[i] })),

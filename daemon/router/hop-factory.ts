@@ -4,6 +4,7 @@ import type { ServerAddress } from '../client/connector.ts';
 import type { Http1Pool } from '../client/http1-pool.ts';
 import type { FieldFilter } from '../http/fields.ts';
 import { type Endpoint, endpointKey, type Path, type RoutedEndpoint } from '../naming/endpoint.ts';
+import type { Gateway } from '../naming/transformers/daemonset.ts';
 import type { EndpointGate } from '../policy/endpoint-gate.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { PodState } from './balanced-hop.ts';
@@ -107,8 +108,14 @@ export class HopFactory {
     };
   }
 
-  #gateway({ ip, port, nodeName: node }: Extract<Path, { kind: 'gateway' }>): GatewayState {
-    const key = `${endpointKey({ ip, port })} ${node}`;
+  /** Whether a daemon can be connected to, by what requests have found; undefined where none has gone there. */
+  accrualOf(gateway: Gateway): FailureAccrual | undefined {
+    return this.#gateways.get(gatewayKey(gateway))?.accrual;
+  }
+
+  #gateway(gateway: Gateway): GatewayState {
+    const key = gatewayKey(gateway);
+    const { ip, port, nodeName: node } = gateway;
     let state = this.#gateways.get(key);
     if (state === undefined) {
       state = { address: { ip, port, node }, accrual: new FailureAccrual(GATEWAY_ACCRUAL, this.#options.random) };
@@ -116,4 +123,8 @@ export class HopFactory {
     }
     return state;
   }
+}
+
+function gatewayKey(gateway: Gateway): string {
+  return `${endpointKey(gateway)} ${gateway.nodeName}`;
 }

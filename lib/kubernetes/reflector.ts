@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { jitteredBackoffMs } from '../backoff.ts';
+import type { WatchStatus } from '../explain.ts';
 import type { Log } from '../log.ts';
 import type { MetricsRegistry } from '../metrics.ts';
 import { Turns } from '../turns.ts';
@@ -107,6 +108,18 @@ export class Reflector<T> {
   /** Time since the API server last said anything (an event, a bookmark, a list), in ms. */
   get lastEventAgeMs(): number {
     return this.#options.now() - this.#lastEventAt;
+  }
+
+  /** For people. */
+  get status(): WatchStatus {
+    return {
+      resource: this.#resource,
+      synced: this.#synced,
+      objects: this.items.size,
+      resourceVersion: this.#resourceVersion ?? null,
+      lastEventAgeMs: Math.round(this.lastEventAgeMs),
+      failure: this.#failure ?? null,
+    };
   }
 
   /** Settles with the first complete list (at once if there was one); rejects when stopped before. */

@@ -93,7 +93,10 @@ test('explain: a running pod has its node’s values; what is older than its nam
 
   const web = await cluster.nodemesh(['explain', 'shop/web']);
   assert.deepEqual([web.status, web.err], [0, '']);
-  assert.match(web.out, /^Pod shop\/web on node node-2, injected when it was created\n {2}1\./);
+  assert.match(
+    web.out,
+    /^Pod shop\/web on node node-2, injected when it was created\nPolicies that select it: .*\n {2}1\./,
+  );
   assert.match(web.out, /namespaces\.nodemesh\.dev: asked/);
   assert.match(web.out, /The decision: inject/);
   assert.match(
@@ -103,7 +106,7 @@ test('explain: a running pod has its node’s values; what is older than its nam
   assert.match(web.out, /\+ no_proxy=.*,10\.96\.0\.1,/);
 
   const never = await cluster.nodemesh(['explain', 'plain/never']);
-  assert.match(never.out, /^Pod plain\/never on node node-1, not injected when it was created\n {2}1\./);
+  assert.match(never.out, /^Pod plain\/never on node node-1, not injected when it was created\nPolicies.*\n {2}1\./);
   assert.match(never.out, /The decision: skip\n(.*\n)*? {5}not_enabled: /);
 
   await cluster.namespace('plain', { 'mesh-inject': 'enabled' });
@@ -147,4 +150,27 @@ test('explain: a workload has what its next pod gets, and how many of its pods a
 
   const gone = await cluster.nodemesh(['explain', 'ds/web']);
   assert.deepEqual([gone.status, gone.err], [1, 'there is no daemonset default/web\n']);
+});
+
+test('explain: the policies that select a pod, by direction', async (t) => {
+  const cluster = await MeshCluster.start(t);
+  const labels = { app: 'web' };
+  await cluster.pod('shop', 'web', { labels });
+  const line = async () =>
+    /^Policies that select it.*$/m.exec((await cluster.nodemesh(['explain', 'shop/web'])).out)?.[0];
+  assert.equal(await line(), 'Policies that select it: ingress none; egress none; requests none');
+  const policy = (name: string, spec: object) =>
+    cluster.apply({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name, namespace: 'shop' },
+      spec,
+    });
+  await policy('deny-all', { podSelector: {}, policyTypes: ['Ingress'] });
+  await policy('web-out', { podSelector: { matchLabels: labels }, policyTypes: ['Ingress', 'Egress'] });
+  await policy('db', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Egress'] });
+  assert.equal(
+    await line(),
+    'Policies that select it: ingress NetworkPolicy shop/deny-all, shop/web-out; egress NetworkPolicy shop/web-out; requests none',
+  );
 });

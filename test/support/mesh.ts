@@ -113,7 +113,7 @@ export class TestMesh {
     await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
-      `admin: {ip: node, port: 0, shutdownGraceMs: 200}
+      `admin: {ip: node, port: 0, shutdownGraceMs: 200, access: {diagnostics: open, tap: open}}
 ${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing
