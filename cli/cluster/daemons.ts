@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import type { HttpKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { readLines, readStart, readText } from '../../lib/kubernetes/response-body.ts';
@@ -11,6 +12,13 @@ import { readEvents, type ServerEvent } from './event-stream.ts';
 import { inParallel } from './in-parallel.ts';
 import { listAll } from './pods.ts';
 import { ViewerToken } from './viewer-token.ts';
+
+/** An answer, its body unread. */
+export interface Passed {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Readable;
+}
 
 /** A process of the mesh, and where it is asked. */
 export interface MeshPod {
@@ -37,7 +45,7 @@ const TIMEOUT_MS = 10_000;
 /** Daemons write to their streams at least every 10 s. */
 const SILENCE_MS = 35_000;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-const MAX_ERROR_BYTES = 4_096;
+const MAX_ERROR_BYTES = 65_536;
 const DEFAULT_PORTS = { daemon: 9990, webhook: 8080 };
 
 type Component = keyof typeof DEFAULT_PORTS;
@@ -61,9 +69,17 @@ export class MeshPods {
   readonly #api: HttpKubernetesApi;
   readonly #token: ViewerToken;
   readonly #port: number;
+  readonly #component: Component;
 
-  private constructor(api: HttpKubernetesApi, token: ViewerToken, port: number, pods: readonly MeshPod[]) {
+  private constructor(
+    api: HttpKubernetesApi,
+    component: Component,
+    token: ViewerToken,
+    port: number,
+    pods: readonly MeshPod[],
+  ) {
     this.#api = api;
+    this.#component = component;
     this.#token = token;
     this.#port = port;
     this.pods = pods;
@@ -73,12 +89,18 @@ export class MeshPods {
   static async find(api: HttpKubernetesApi, component: Component, now: () => number): Promise<MeshPods> {
     const token = new ViewerToken(api, now);
     const port = component === 'daemon' ? await adminPort(api) : DEFAULT_PORTS[component];
-    return new MeshPods(api, token, port, await findPods(api, component));
+    return new MeshPods(api, component, token, port, await findPods(api, component));
   }
 
   /** As it is now, with the same token. */
   async again(): Promise<MeshPods> {
-    return new MeshPods(this.#api, this.#token, this.#port, await findPods(this.#api, 'daemon'));
+    const pods = await findPods(this.#api, this.#component);
+    return new MeshPods(this.#api, this.#component, this.#token, this.#port, pods);
+  }
+
+  /** Gets what they are asked with. Throws CommandError. */
+  async ready(): Promise<void> {
+    await this.#token.headers();
   }
 
   /** The daemon of a node. Throws CommandError where there is none. */
@@ -93,7 +115,7 @@ export class MeshPods {
 
   /** Asks the same of all of them, or of those of one node; none keeps the others from answering. Throws CommandError without a token. */
   async askAll(path: string, signal?: AbortSignal, pods = this.pods): Promise<Answers> {
-    await this.#token.headers();
+    await this.ready();
     const answers: { pod: MeshPod; value: unknown }[] = [];
     const unreachable: Unreachable[] = [];
     await inParallel(AT_ONCE, pods, async (pod) => {
@@ -118,6 +140,15 @@ export class MeshPods {
       }
     }
     throw new CommandError(messageOf(last));
+  }
+
+  /** Asks the daemon of a node. Throws CommandError where there is none, or it does not answer. */
+  async askOf(node: string, path: string): Promise<unknown> {
+    try {
+      return await this.ask(this.of(node), path);
+    } catch (error) {
+      throw error instanceof UnreachableError ? new CommandError(error.message) : error;
+    }
   }
 
   /** JSON of a pod's admin port. Throws UnreachableError, and CommandError without a token. */
@@ -153,8 +184,22 @@ export class MeshPods {
     }
   }
 
-  /** A pod's answer to a GET as it comes, whatever it is. Throws KubernetesError, and CommandError without a token. */
-  async open(pod: MeshPod, path: string, signal: AbortSignal, headers: object = {}): Promise<IncomingMessage> {
+  /** A pod's answer to a GET as it comes, whatever it is. Throws where the API server answers in its place, and as `ask` does. */
+  async pass(pod: MeshPod, path: string, signal: AbortSignal, headers: object): Promise<Passed> {
+    const response = await this.#open(pod, path, signal, headers);
+    const { statusCode: status = 0, headers: fields } = response;
+    const isJson = fields['content-type']?.startsWith('application/json') === true;
+    if (status < 400 || !isJson || fields['content-encoding'] !== undefined) {
+      return { status, headers: fields, body: response };
+    }
+    const { text } = await readStart(response, MAX_ERROR_BYTES);
+    if (statusMessage(text) !== undefined) throw refusal(pod, path, status, text);
+    const { 'content-length': _length, ...others } = fields;
+    return { status, headers: others, body: Readable.from([text]) };
+  }
+
+  /** Throws KubernetesError, and CommandError without a token. */
+  async #open(pod: MeshPod, path: string, signal: AbortSignal, headers: object = {}): Promise<IncomingMessage> {
     const proxy = `/api/v1/namespaces/${MESH_NAMESPACE}/pods/${encodeURIComponent(pod.name)}:${this.#port}/proxy`;
     return this.#api.open(`${proxy}${path}`, { ...headers, ...(await this.#token.headers()) }, signal);
   }
@@ -162,7 +207,7 @@ export class MeshPods {
   async #opened(pod: MeshPod, path: string, signal: AbortSignal): Promise<IncomingMessage> {
     let response: IncomingMessage;
     try {
-      response = await this.open(pod, path, signal);
+      response = await this.#open(pod, path, signal);
     } catch (error) {
       if (!(error instanceof KubernetesError)) throw error;
       throw new UnreachableError(`${where(pod)} could not be asked: ${error.message}`, true);

@@ -83,7 +83,7 @@ export class WorkerThread {
     const scrape = this.#lastScrape;
     this.tell({ kind: 'scrape', scrape, ...(only === undefined ? {} : { only }) });
     const answer = await new Promise<MetricsSnapshot | undefined>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
+      const timer = setTimeout(() => resolve(undefined), timeoutMs);
       this.#scrapes.set(scrape, (snapshot) => {
         clearTimeout(timer);
         resolve(snapshot);
