@@ -55,6 +55,27 @@ const PROXY_ADDRESS = {
 };
 const CONFIG = { value: 'file', summary: "the webhook's config (webhook.yaml), for its port, domain and address" };
 const VALIDATE = { summary: 'only check the config' };
+const STAT_KINDS = ['services', 'pods', 'workloads', 'nodes', 'edges'];
+const ALL_NAMESPACES = { short: 'A', summary: 'of all namespaces, which is the default' };
+const STAT = {
+  namespace: { value: 'namespace', short: 'n', summary: 'only of this one' },
+  'all-namespaces': ALL_NAMESPACES,
+  from: { value: 'workload', summary: 'only what this workload sends, as <name> or <namespace>/<name>' },
+  to: { value: 'service', summary: 'only what this Service is sent, as <name> or <namespace>/<name>' },
+  window: { value: 'time', summary: 'what to look back at: 5s to 5m (default: 1m)' },
+  sort: {
+    value: 'column',
+    values: ['name', 'rps', 'success', 'p50', 'p95', 'p99', 'retries'],
+    summary: 'what comes first: most requests, least success, longest times',
+  },
+};
+const TABLE = {
+  value: 'format',
+  values: ['table', 'wide', 'json'],
+  short: 'o',
+  summary: 'table (default), wide (more columns) or json',
+};
+const WATCH = { short: 'w', summary: 'again every 2 s, until q or Ctrl-C' };
 
 /** Every command by its name, in the order of the help. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -122,6 +143,107 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       { line: 'nodemesh rollout --stale -n shop --yes', summary: 'restart those of one namespace' },
     ],
     load: () => import('./commands/rollout.ts'),
+  },
+  stat: {
+    summary: 'success rates, requests per second and latencies',
+    synopsis: `[${STAT_KINDS.join('|')}] [options]`,
+    words: STAT_KINDS,
+    options: { ...STAT, watch: WATCH, output: TABLE },
+    examples: [
+      { line: 'nodemesh stat', summary: 'every Service that was called in the last minute' },
+      { line: 'nodemesh stat services -n shop --from web', summary: 'what workload web makes of the Services of shop' },
+      { line: 'nodemesh stat workloads --to shop/world', summary: 'who calls a Service, and how it fares' },
+      { line: 'nodemesh stat nodes', summary: 'the daemons, with TLS and certificates' },
+      {
+        line: 'nodemesh stat pods -n shop --window 5m -o json',
+        summary: 'for scripts; exits with 2 where some nodes did not answer, 1 where none did',
+      },
+    ],
+    load: () => import('./commands/stat.ts'),
+  },
+  top: {
+    summary: 'the same live, the busiest first',
+    synopsis: `[${STAT_KINDS.join('|')}] [options]`,
+    words: STAT_KINDS,
+    options: { ...STAT, output: TABLE },
+    examples: [
+      { line: 'nodemesh top', summary: 'Services by requests per second, every 2 s; q ends it' },
+      { line: 'nodemesh top edges --sort success', summary: 'who fails whom' },
+    ],
+    load: () => import('./commands/top.ts'),
+  },
+  tap: {
+    summary: 'requests as they go by, of all nodes',
+    synopsis: '[<kind>/<name>] [options]',
+    options: {
+      namespace: { value: 'namespace', short: 'n', summary: 'only from or to this one' },
+      to: { value: 'service', summary: 'only to this Service' },
+      method: { value: 'method', summary: 'only of this method' },
+      path: { value: 'path', summary: 'only of this path; /api/* is all that begins so' },
+      status: { value: 'status', summary: 'only so answered: 503, 5xx, or 0 for not at all' },
+      max: { value: 'number', summary: 'at most so many a second of each node (default: 100)' },
+      headers: { summary: 'their header fields too, without what is secret' },
+      output: { ...TABLE, summary: 'table (default), wide (more columns) or json (one record a line)' },
+    },
+    examples: [
+      { line: 'nodemesh tap -n shop', summary: 'what the pods of shop send, and what is sent to them' },
+      { line: 'nodemesh tap deploy/web -n shop --to world', summary: 'what one workload sends to one Service' },
+      { line: 'nodemesh tap service/world --status 5xx --headers', summary: 'what fails, with its header fields' },
+      {
+        line: 'nodemesh tap -o json | jq .uri',
+        summary: 'for scripts; exits with 2 where some nodes could not be heard',
+      },
+    ],
+    load: () => import('./commands/tap.ts'),
+  },
+  endpoints: {
+    summary: 'the endpoints of Services, and what a node makes of them',
+    synopsis: '[<namespace>/<service>] [options]',
+    options: {
+      namespace: { ...NAMESPACE, summary: 'of a Service that is named without one (default: default)' },
+      node: { value: 'node', summary: 'as this one sees them (default: one that answers)' },
+      output: { ...TABLE, summary: 'table (default), wide (nothing cut) or json' },
+    },
+    examples: [
+      { line: 'nodemesh endpoints shop/world', summary: 'those of one Service' },
+      { line: 'nodemesh endpoints --node node-2 -o json', summary: 'all that one node knows' },
+    ],
+    load: () => import('./commands/endpoints.ts'),
+  },
+  resolve: {
+    summary: 'where a request would go, and why',
+    synopsis: '<host>[:<port>] [--from <namespace>/<pod>] [options]',
+    options: {
+      from: { value: 'pod', summary: 'who asks, as <namespace>/<pod> (default: a stranger)' },
+      method: { value: 'method', summary: 'for policies (default: GET)' },
+      path: { value: 'path', summary: 'for policies (default: /)' },
+      output: OUTPUT,
+    },
+    examples: [
+      { line: 'nodemesh resolve world --from shop/web-6d4cf56db6-x2x7z', summary: 'as that pod would be served' },
+      {
+        line: 'nodemesh resolve world.shop:8080 --method POST --path /orders',
+        summary: 'with a port, by policies too; exits with 2 where it would fail',
+      },
+    ],
+    load: () => import('./commands/resolve.ts'),
+  },
+  dashboard: {
+    summary: 'open the console of the mesh, or of one node, in a browser',
+    synopsis: '[--port <number>] [--no-open] [--node <node>]',
+    options: {
+      port: { value: 'number', summary: 'of this machine to serve it on (default: one that is free)' },
+      'no-open': { summary: 'only print where it is' },
+      node: { value: 'node', summary: 'the console of this node alone' },
+    },
+    examples: [
+      { line: 'nodemesh dashboard', summary: 'until Ctrl-C' },
+      {
+        line: 'nodemesh dashboard --port 8084 --no-open',
+        summary: 'for a browser elsewhere, through ssh -L 8084:127.0.0.1:8084',
+      },
+    ],
+    load: () => import('./commands/dashboard.ts'),
   },
   daemon: {
     summary: 'run the proxy of one host',
