@@ -17,7 +17,8 @@ import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
 import { RecentStats } from './telemetry/recent-stats.ts';
-import { Recorder } from './telemetry/recorder.ts';
+import { TapHub } from './telemetry/tap-hub.ts';
+import { Telemetry } from './telemetry/telemetry.ts';
 import { claimPorts } from './workers/claim-ports.ts';
 import { Workers } from './workers/workers.ts';
 
@@ -83,7 +84,8 @@ class Daemon implements RunningDaemon {
   readonly #registry = new MetricsRegistry();
   readonly #state: ClusterState;
   readonly #evictor: NodeJS.Timeout;
-  readonly #recorder: Recorder;
+  readonly #telemetry: Telemetry;
+  readonly #taps: TapHub;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -106,6 +108,7 @@ class Daemon implements RunningDaemon {
       logLevel: log.level as LogLevel | 'silent', // as createLog was given it
       entry: options.workerEntry,
       onLost: options.onWorkerLost,
+      onTapped: (batch) => this.#taps.onBatch(batch),
     });
     if (config.kubernetes !== undefined) {
       this.#watch = new ClusterWatch({
@@ -127,10 +130,12 @@ class Daemon implements RunningDaemon {
       evicted.with().inc(await this.#workers.evictIdle(this.#registry, options.now()));
     }, EVICTION_MS).unref();
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
-    this.#recorder = new Recorder(environment.nodeName, options);
+    this.#telemetry = new Telemetry({ ...options, registry: this.#registry });
+    const { recorder, redactedHeaders: redacted, recent } = this.#telemetry;
+    this.#taps = new TapHub({ recorder, redacted, recent, now: options.now, threads: this.#workers });
     this.#dataPath = new DataPath({
       ...options,
-      recorder: this.#recorder,
+      recorder,
       place: { index: 0, count, limitTables },
       state,
       identity: this.#identity,
@@ -154,7 +159,7 @@ class Daemon implements RunningDaemon {
 
   async start(): Promise<void> {
     const { config, environment, loadApi, log, now } = this.#options;
-    const routes = this.#explainRoutes();
+    const routes = [...this.#explainRoutes(), ...this.#taps.routes];
     this.readiness.block('listeners', 'not all ports listen yet');
     this.#dataPath.start();
     this.#adminServer = await startAdminServer({
@@ -207,6 +212,7 @@ class Daemon implements RunningDaemon {
     if (!force) await this.#drain();
     this.#dataPath.destroy();
     await this.#workers.stop();
+    await this.#telemetry.stop();
     await this.#identity?.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();
