@@ -20,7 +20,7 @@ import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
 import { type Duty, EndpointGate } from './policy/endpoint-gate.ts';
 import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
-import { viaPseudonym } from './router/forwarded-head.ts';
+import { type ContextRules, contextRules, viaPseudonym } from './router/forwarded-head.ts';
 import { HopFactory, type HopFactoryOptions } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { LocalPods } from './router/local-pods.ts';
@@ -127,7 +127,7 @@ export class RouterFactory {
         }),
       synced: () => !this.#readsCluster || state.synced,
       pseudonym: this.#pseudonym,
-      requestFilter: { dropL5d: server.clearContext },
+      context: this.#context(router, server.clearContext),
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
@@ -164,7 +164,8 @@ export class RouterFactory {
       makePodHop: (endpoint, of, policy) => hops.toPod(endpoint, of, policy),
       policyOf,
       pseudonym: this.#pseudonym,
-      requestFilter: { dropL5d: server.clearContext },
+      peersContext: this.#context(router, false),
+      othersContext: this.#context(router, server.clearContext),
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
@@ -237,6 +238,10 @@ export class RouterFactory {
   #resolver(): Resolver {
     const namers = this.#options.discos.map((disco) => new FsNamer(disco));
     return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
+  }
+
+  #context({ traceForms }: RouterConfig, dropL5d: boolean): ContextRules {
+    return contextRules(dropL5d, { tracing: this.#options.config.tracing !== undefined, traceForms });
   }
 
   #rules(router: RouterConfig): ForwardingRules {

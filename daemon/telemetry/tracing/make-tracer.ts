@@ -16,7 +16,10 @@ export interface TracingEnvironment {
 }
 
 /** Makes one thread's tracer, with its own connections to the collectors. Loads what only OTLP needs where the config asks for it. */
-export async function makeTracer(config: TracingConfig, { node, registry, log, random }: TracingEnvironment): Promise<Tracer> {
+export async function makeTracer(
+  config: TracingConfig,
+  { node, registry, log, random }: TracingEnvironment,
+): Promise<Tracer> {
   const spans = registry.counter(
     'trace_spans_total',
     'Spans: exported, dropped because too many waited, or failed because the collector did not take them.',
@@ -25,7 +28,8 @@ export async function makeTracer(config: TracingConfig, { node, registry, log, r
   const counters = { exported: spans.with('exported'), dropped: spans.with('dropped'), failed: spans.with('failed') };
   const queues = await Promise.all(
     config.targets.map(
-      async (target) => new SpanQueue({ exporter: await makeExporter(target, node), target: target.url, counters, log }),
+      async (target) =>
+        new SpanQueue({ exporter: await makeExporter(target, node), target: target.url, counters, log }),
     ),
   );
   return new Tracer({

@@ -31,7 +31,9 @@ export const otlpTelemeter = z.strictObject({
     URL_FORMS,
   ),
   sampleRate,
-  headers: z.record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/), z.string().regex(/^[\t\x20-\x7e]*$/)).default({}),
+  headers: z
+    .record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/), z.string().regex(/^[\t\x20-\x7e]*$/))
+    .default({}),
 });
 
 /** A router's key. */
