@@ -17,7 +17,8 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
-import { type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
+import { type TracingConfig, traceForms, tracePropagator, tracingConfig } from './telemetry/tracing/tracing-config.ts';
+import { ofKind, type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
 import {
   type ClientTlsConfig,
   clientTls,
@@ -90,6 +91,7 @@ const router = z.strictObject({
   tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).optional(),
   policy: z.enum(POLICY_MODES, { error: `give one of ${POLICY_MODES.join(', ')}` }).default('off'),
   clientHeader: z.boolean().default(false),
+  tracePropagator: tracePropagator.optional(),
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -164,6 +166,8 @@ export interface RouterConfig {
   readonly policy: PolicyMode | 'off';
   /** Of an incoming router: applications are told who calls (`mesh-client`). */
   readonly clientHeader: boolean;
+  /** How requests that are traced say so, beside traceparent and the forms that they came in: bits of TraceForm. */
+  readonly traceForms: number;
   /** TLS by files, to peers; `tls` is off then. */
   readonly clientTls: ClientTlsConfig | undefined;
   readonly servers: readonly ServerConfig[];
@@ -180,6 +184,8 @@ export interface DaemonConfig {
   readonly kubernetes: { readonly clusterDomain: string } | undefined;
   readonly egress: EgressConfig;
   readonly telemetry: readonly TelemetryConfig[];
+  /** What of it is traces; undefined: nothing is traced. */
+  readonly tracing: TracingConfig | undefined;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -236,6 +242,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       bindingTimeoutMs: r.bindingTimeoutMs,
       policy: r.policy,
       clientHeader: r.clientHeader,
+      traceForms: traceForms(r.tracePropagator),
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
@@ -252,6 +259,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
     kubernetes: needsKubernetes(raw) ? raw.kubernetes : undefined,
     egress: egressConfig(raw.egress),
     telemetry: raw.telemetry,
+    tracing: tracingConfig([...ofKind(raw.telemetry, 'io.l5d.zipkin'), ...ofKind(raw.telemetry, 'nodemesh.otlp')]),
     logLevel: raw.logLevel,
   };
 }

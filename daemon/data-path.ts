@@ -18,6 +18,11 @@ import { RouterFactory } from './router-factory.ts';
 import { DaemonMetrics } from './telemetry/daemon-metrics.ts';
 import { LoopDelay } from './telemetry/loop-delay.ts';
 import type { Recorder } from './telemetry/recorder.ts';
+import { makeTracer } from './telemetry/tracing/make-tracer.ts';
+import type { Tracer } from './telemetry/tracing/tracer.ts';
+
+/** For what is left of traces once the last request has ended. */
+const LAST_SPANS_MS = 1_000;
 
 /** Where one listener is. */
 export interface ListenerAddress {
@@ -69,6 +74,7 @@ export class DataPath {
   readonly #listeners: Listener[] = [];
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
+  #tracer: Tracer | undefined;
   readonly #loopDelay: LoopDelay;
 
   constructor(options: DataPathOptions) {
@@ -118,6 +124,7 @@ export class DataPath {
    */
   async listen(ports?: readonly number[]): Promise<Record<string, ListenerAddress[]>> {
     const { config, log } = this.#options;
+    await this.#trace();
     const listening: Record<string, ListenerAddress[]> = {};
     let index = 0;
     for (const router of config.routers) {
@@ -140,19 +147,28 @@ export class DataPath {
     return this.#routers;
   }
 
-  /** No new connections; settles when all requests under way have ended. */
+  /** No new connections; settles when all requests under way have ended, and their spans had a moment to leave. */
   async drain(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.drain()));
+    await this.#tracer?.stop(LAST_SPANS_MS);
   }
 
   /** Ends at once whatever is still open. */
   destroy(): void {
     for (const listener of this.#listeners) listener.destroy();
+    this.#tracer?.close();
     this.#podPool.destroy();
     this.#lagGuard.stop();
     this.#loopDelay.stop();
     this.#peers.destroy();
     for (const disco of this.#discos) disco.stop();
+  }
+
+  async #trace(): Promise<void> {
+    const { config, environment, recorder } = this.#options;
+    if (config.tracing === undefined) return;
+    this.#tracer = await makeTracer(config.tracing, { ...this.#options, node: environment.nodeName });
+    recorder.traceWith(this.#tracer);
   }
 
   #listener(router: RouterConfig, server: ServerConfig, index: number, port: number): Listener {

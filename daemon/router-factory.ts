@@ -23,7 +23,7 @@ import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
 import { type Duty, EndpointGate } from './policy/endpoint-gate.ts';
 import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
-import { viaPseudonym } from './router/forwarded-head.ts';
+import { type ContextRules, contextRules, viaPseudonym } from './router/forwarded-head.ts';
 import { HopFactory } from './router/hop-factory.ts';
 import { IncomingRouter } from './router/incoming-router.ts';
 import { LocalPods } from './router/local-pods.ts';
@@ -135,7 +135,7 @@ export class RouterFactory {
           random,
         }),
       pseudonym: this.#pseudonym,
-      requestFilter: { dropL5d: server.clearContext },
+      context: this.#context(router, server.clearContext),
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     });
@@ -187,7 +187,8 @@ export class RouterFactory {
       makePodHop: (endpoint, of, policy) => hops.toPod(endpoint, of, policy),
       policyOf,
       pseudonym: this.#pseudonym,
-      requestFilter: { dropL5d: server.clearContext },
+      peersContext: this.#context(router, false),
+      othersContext: this.#context(router, server.clearContext),
       rules: this.#rules(router),
       metrics: this.#options.metrics,
     }).handle;
@@ -270,6 +271,10 @@ export class RouterFactory {
   #resolver(): Resolver {
     const namers = this.#options.discos.map((disco) => new FsNamer(disco));
     return new Resolver(this.#kubernetesNamer === undefined ? namers : [...namers, this.#kubernetesNamer]);
+  }
+
+  #context({ traceForms }: RouterConfig, dropL5d: boolean): ContextRules {
+    return contextRules(dropL5d, { tracing: this.#options.config.tracing !== undefined, traceForms });
   }
 
   #rules(router: RouterConfig): ForwardingRules {

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { PATH, PATH_FORMS, STATUS, STATUS_FORMS } from './telemetry/record-filter.ts';
+import { otlpTelemeter, zipkinTelemeter } from './telemetry/tracing/tracing-config.ts';
 
 /** The config's key `telemetry`, linkerd's: a list, each entry of one kind. */
 
@@ -90,8 +91,15 @@ const tap = z.strictObject({
   redact: z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'give the name of a header')).default([]),
 });
 
-const KINDS = [accessLog, traceLog, recentRequests, tap] as const;
-const KIND_NAMES = ['nodemesh.accessLog', 'nodemesh.tap', 'io.l5d.recentRequests', 'io.l5d.tracelog'];
+const KINDS = [accessLog, traceLog, recentRequests, tap, otlpTelemeter, zipkinTelemeter] as const;
+const KIND_NAMES = [
+  'nodemesh.accessLog',
+  'nodemesh.tap',
+  'nodemesh.otlp',
+  'io.l5d.zipkin',
+  'io.l5d.recentRequests',
+  'io.l5d.tracelog',
+];
 /** Sinks of linkerd's that are not here, and what does their work. */
 const OTHERS: Readonly<Record<string, string>> = {
   'io.l5d.influxdb': 'InfluxDB reads /metrics with its Prometheus input (Telegraf)',

@@ -17,6 +17,7 @@ const BUNDLES = {
   nodemesh: 'cli/main.ts',
   helloworld: 'manifests/examples/helloworld.ts',
   'kubernetes-client': '@kubernetes/client-node',
+  'otlp-exporter': 'daemon/telemetry/tracing/otlp-exporter.ts',
 };
 
 /** Some dependencies are CommonJS and `require` Node's own modules, which an ES module has to provide by itself. */
@@ -29,6 +30,9 @@ const ownBundles: Plugin = {
   setup({ onResolve }) {
     onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: './kubernetes-client.js', external: true } : undefined,
+    );
+    onResolve({ filter: /\/otlp-exporter\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './otlp-exporter.js', external: true } : undefined,
     );
     onResolve({ filter: /^\.\.\/\w+\/main\.ts$/ }, ({ path }) => ({
       path: `./${path.split('/')[1]}.js`,

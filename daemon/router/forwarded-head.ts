@@ -1,3 +1,4 @@
+import type { Exchange } from '../http/exchange.ts';
 import { FieldClass, type FieldFilter, listMembers } from '../http/fields.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { ProxyError } from '../http/proxy-error.ts';
@@ -12,22 +13,43 @@ export function viaPseudonym(nodeName: string): string {
   return `nodemesh-${nodeName.toLowerCase()}`;
 }
 
+/** What of a request's context goes on, and how. */
+export interface ContextRules {
+  readonly filter: FieldFilter;
+  /** For requests that are traced: what they say of it is written anew. */
+  readonly tracedFilter: FieldFilter;
+  /** Bits of TraceForm. */
+  readonly traceForms: number;
+}
+
+/** `tracing`: whether this router's requests may be traced, so that `l5d-sample` has been heeded. */
+export function contextRules(dropL5d: boolean, { tracing = false, traceForms = 0 } = {}): ContextRules {
+  return {
+    filter: { dropL5d, dropTrace: tracing ? 'sample' : undefined },
+    tracedFilter: { dropL5d, dropTrace: 'all' },
+    traceForms,
+  };
+}
+
 /**
  * The head as it goes on: origin-form target, one Host (the absolute-form's authority wins, RFC 9112 §3.2.2), the fields
  * that travel end to end, and `Via` after those of earlier hops. The codec adds the framing, the hop its own fields.
  */
 export function forwardedHead(
-  request: RequestHead,
+  { request, record }: Pick<Exchange, 'request' | 'record'>,
   target: RequestTarget,
   pseudonym: string,
-  filter: FieldFilter,
+  context: ContextRules,
 ): string {
   const start = `${request.method} ${target.path} HTTP/1.1\r\nHost: ${target.authority}\r\n`;
   const maxForwards = decrementedMaxForwards(request);
   const replaced = maxForwards === undefined ? undefined : FieldClass.maxForwards;
+  const trace = record?.trace;
+  const filter = trace === undefined ? context.filter : context.tracedFilter;
   const passed = request.fields.forwardedLines(start, filter, replaced);
   const head = maxForwards === undefined ? passed : passed + maxForwards;
-  const via = `${head}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
+  const traced = trace === undefined ? head : head + trace.lines(context.traceForms, filter.dropL5d);
+  const via = `${traced}Via: 1.${request.minorVersion} ${pseudonym}\r\n`;
   return request.upgrade === undefined && !request.acceptsTrailers ? via : via + ownHopLines(request);
 }
 

@@ -1,6 +1,5 @@
 import type { ClusterState } from '../discovery/cluster-state.ts';
 import type { Caller, Exchange } from '../http/exchange.ts';
-import type { FieldFilter } from '../http/fields.ts';
 import { meshErrorLines } from '../http/mesh-errors.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
@@ -13,7 +12,7 @@ import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
 import { askedDeadline, type DeadlineReading } from './deadline.ts';
 import type { Destination } from './destination.ts';
-import { forwardedHead, refuseLoop } from './forwarded-head.ts';
+import { type ContextRules, forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding } from './forwarding.ts';
 import type { Route } from './hop.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
@@ -25,7 +24,6 @@ import { RouterObserver } from './router-observer.ts';
 import type { ForwardingRules } from './sending.ts';
 
 const MAX_TARGETS = 4_096;
-const KEEP_L5D: FieldFilter = { dropL5d: false };
 
 export interface IncomingRouterOptions {
   /** Undefined: anyone may come in; what they may reach is this node's pods. */
@@ -48,8 +46,9 @@ export interface IncomingRouterOptions {
   ) => LocalPodHop;
   readonly policyOf: (of: { namespace: string; service: string }) => RoutePolicy;
   readonly pseudonym: string;
-  /** For requests that do not come from a daemon. */
-  readonly requestFilter: FieldFilter;
+  /** For requests that come from a daemon, and for others. */
+  readonly peersContext: ContextRules;
+  readonly othersContext: ContextRules;
   readonly rules: ForwardingRules;
   readonly metrics: DaemonMetrics;
 }
@@ -71,9 +70,9 @@ export class IncomingRouter {
 
   constructor(options: IncomingRouterOptions) {
     this.#options = options;
-    const { requestFilter, rules } = options;
+    const { othersContext, rules } = options;
     this.#fromPeer = { peer: true, dropL5d: false, clocks: rules };
-    this.#fromOthers = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
+    this.#fromOthers = { peer: false, dropL5d: othersContext.filter.dropL5d, clocks: rules };
     this.#refused = new RouterObserver(options.metrics, 'incoming');
   }
 
@@ -89,7 +88,7 @@ export class IncomingRouter {
   };
 
   #route(exchange: Exchange): void {
-    const { access, isPeer, pseudonym, requestFilter, rules } = this.#options;
+    const { access, isPeer, pseudonym, peersContext, othersContext, rules } = this.#options;
     const { request, caller } = exchange;
     if (access !== undefined && !access.admits(caller.address)) {
       throw new ProxyError('not_local_pod', `${caller.address} is not among the allowedClients of the incoming router`);
@@ -102,7 +101,7 @@ export class IncomingRouter {
     if (!peer) parseAuthority(target.authority); // a peer has done so; a pod that was picked is found without it
     const { route, observer } = this.#pickedPod(exchange, peer) ?? this.#byName(target.authority);
     const deadline = askedDeadline(exchange, peer ? this.#fromPeer : this.#fromOthers);
-    const headText = forwardedHead(request, target, pseudonym, peer ? KEEP_L5D : requestFilter);
+    const headText = forwardedHead(exchange, target, pseudonym, peer ? peersContext : othersContext);
     const source = this.#source(exchange);
     new Forwarding(exchange, route, { headText, deadline, source }, { rules, observer }).start();
   }

@@ -1,5 +1,4 @@
 import type { Exchange } from '../http/exchange.ts';
-import type { FieldFilter } from '../http/fields.ts';
 import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { type RequestTarget, splitRequestTarget } from '../http/request-target.ts';
 import type { EgressBinding, EgressNames } from '../naming/egress-names.ts';
@@ -13,7 +12,7 @@ import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import { MAX_TIMER_MS } from './call-time.ts';
 import { askedDeadline, type DeadlineReading, deadlineExceeded } from './deadline.ts';
 import type { Destination } from './destination.ts';
-import { forwardedHead, refuseLoop } from './forwarded-head.ts';
+import { type ContextRules, forwardedHead, refuseLoop } from './forwarded-head.ts';
 import { Forwarding } from './forwarding.ts';
 import { answeredAsLastHop } from './max-forwards.ts';
 import { RouterObserver } from './router-observer.ts';
@@ -34,7 +33,7 @@ export interface OutgoingRouterOptions {
   /** Whether the cluster has been read, so that a name that is not found does not exist. */
   readonly synced: () => boolean;
   readonly pseudonym: string;
-  readonly requestFilter: FieldFilter;
+  readonly context: ContextRules;
   readonly rules: ForwardingRules;
   readonly metrics: DaemonMetrics;
 }
@@ -68,8 +67,8 @@ export class OutgoingRouter {
 
   constructor(options: OutgoingRouterOptions) {
     this.#options = options;
-    const { requestFilter, rules } = options;
-    this.#reading = { peer: false, dropL5d: requestFilter.dropL5d, clocks: rules };
+    const { context, rules } = options;
+    this.#reading = { peer: false, dropL5d: context.filter.dropL5d, clocks: rules };
     options.metrics.onCollect(() => this.#collect());
     this.#refused = new RouterObserver(options.metrics, 'outgoing');
   }
@@ -111,11 +110,11 @@ export class OutgoingRouter {
   #forward(exchange: Exchange, { target, observer }: Resolution, { authority, path }: RequestTarget): void {
     const { destination, viaParent } = target;
     exchange.record?.destined(destination.binding.namespace, destination.binding.service);
-    const { pseudonym, requestFilter, rules, sources } = this.#options;
+    const { pseudonym, context, rules, sources } = this.#options;
     // A proxy is asked in absolute form (RFC 9112 §3.2.2).
     const asked =
       viaParent && exchange.request.method !== 'CONNECT' ? `http://${authority}${path === '*' ? '' : path}` : path;
-    const headText = forwardedHead(exchange.request, { authority, path: asked }, pseudonym, requestFilter);
+    const headText = forwardedHead(exchange, { authority, path: asked }, pseudonym, context);
     const deadline = askedDeadline(exchange, this.#reading);
     const source = sources?.at(exchange.caller.address);
     const place = target.limit === undefined ? undefined : takePlace(target.limit, exchange, target);

@@ -16,11 +16,14 @@ export class Recorder {
   readonly #clocks: RecordClocks;
   /** Undefined: nobody wants anything, and an exchange costs a look at this. */
   #sinks: readonly RecordSink[] | undefined;
-  readonly #tracer: TraceSink | undefined;
+  #tracer: TraceSink | undefined;
 
-  constructor(node: string, clocks: RecordClocks, tracer?: TraceSink) {
+  constructor(node: string, clocks: RecordClocks) {
     this.#node = node;
     this.#clocks = clocks;
+  }
+
+  traceWith(tracer: TraceSink): void {
     this.#tracer = tracer;
   }
 

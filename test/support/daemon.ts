@@ -63,6 +63,8 @@ export interface DiscoDaemon {
 export interface DiscoDaemonOptions {
   readonly routerKeys?: string;
   readonly serverKeys?: string;
+  /** Of the whole: lines of YAML. */
+  readonly keys?: string;
   readonly now?: () => number;
   readonly workers?: number;
   readonly workerEntry?: URL;
@@ -74,7 +76,7 @@ export interface DiscoDaemonOptions {
  */
 export async function runDiscoDaemon(
   names: Readonly<Record<string, readonly string[]>>,
-  { routerKeys = '', serverKeys = '', ...options }: DiscoDaemonOptions = {},
+  { routerKeys = '', serverKeys = '', keys = '', ...options }: DiscoDaemonOptions = {},
 ): Promise<DiscoDaemon> {
   const dir = await mkdtemp(join(tmpdir(), 'nodemesh-disco-'));
   const set = (name: string, ...endpoints: string[]) => writeFile(join(dir, name), `${endpoints.join('\n')}\n`);
@@ -82,7 +84,8 @@ export async function runDiscoDaemon(
   const daemon = await runDaemon(
     `admin: {port: 0, shutdownGraceMs: 500}
 namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
-routers: [{protocol: http, label: outgoing, servers: [{port: 0, ${serverKeys}}], ${routerKeys}}]`,
+routers: [{protocol: http, label: outgoing, servers: [{port: 0, ${serverKeys}}], ${routerKeys}}]
+${keys}`,
     options,
   );
   return {

@@ -26,6 +26,7 @@ function recordOf(line: string, ...fields: string[]): ExchangeRecord {
     node: 'node-1',
     clocks,
     sinks: [],
+    trace: undefined,
   });
   record.from('shop', 'hello', 'hello-1');
   record.destined('far', 'world');
