@@ -11,10 +11,11 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** What each folder's sources may import from, beside themselves. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   lib: ['package.json'], // its version
+  console: ['lib'], // what it is shown, as types
   webhook: ['lib'],
   daemon: ['lib'],
   cli: ['lib', 'webhook', 'daemon', 'scripts', 'package.json'], // `nodemesh playground` starts scripts/playground
-  scripts: ['lib', 'webhook', 'daemon'],
+  scripts: ['lib', 'console', 'webhook', 'daemon'],
   manifests: [], // the examples know nothing of nodemesh
 };
 
@@ -34,7 +35,7 @@ const PROCESS =
 const faults: string[] = [];
 for (const folder of Object.keys(ARROWS)) {
   const files = await readdir(join(ROOT, folder), { recursive: true }).catch(() => []);
-  for (const file of files.filter((name) => name.endsWith('.ts')).sort()) {
+  for (const file of files.filter((name) => /\.tsx?$/.test(name)).sort()) {
     const path = join(folder, file);
     const text = withoutComments(await readFile(join(ROOT, path), 'utf8'));
     checkImports(path, folder, text);

@@ -1,0 +1,93 @@
+import { layout as dagre, graphlib } from '@dagrejs/dagre';
+
+/** What is laid out: no numbers, so that nothing moves when only numbers change. */
+export interface LayoutInput {
+  readonly nodes: readonly { readonly id: string; readonly width: number; readonly height: number }[];
+  readonly edges: readonly { readonly id: string; readonly from: string; readonly to: string }[];
+}
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface Layout {
+  /** Centres. */
+  readonly nodes: Readonly<Record<string, Point>>;
+  /** Ways from the caller's right side to the callee's left. */
+  readonly edges: Readonly<Record<string, readonly Point[]>>;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Taller than this, a layer is broken into columns: 500 services in four layers are else a strip that nobody can read. */
+const MAX_IN_COLUMN = 24;
+const COLUMN_GAP = 28;
+const LAYER_GAP = 110;
+const ROW_GAP = 18;
+
+/** Callers left, callees right, few crossings (dagre's layered layout). Takes about a second for 500 nodes. */
+export function layOut(input: LayoutInput): Layout {
+  const graph = new graphlib.Graph()
+    .setGraph({ rankdir: 'LR', nodesep: ROW_GAP, ranksep: LAYER_GAP, marginx: 24, marginy: 24, acyclicer: 'greedy' })
+    .setDefaultEdgeLabel(() => ({}));
+  for (const { id, width, height } of input.nodes) graph.setNode(id, { width, height });
+  for (const { id, from, to } of input.edges) if (from !== to) graph.setEdge(from, to, { id });
+  dagre(graph);
+  const placed = input.nodes.map((node) => ({
+    ...node,
+    x: Number(graph.node(node.id).x),
+    y: Number(graph.node(node.id).y),
+  }));
+  const layers = Map.groupBy(placed, ({ x }) => Math.round(x));
+  if ([...layers.values()].every((layer) => layer.length <= MAX_IN_COLUMN)) {
+    const ways = new Map<string, readonly Point[]>();
+    for (const edge of graph.edges()) ways.set(String(graph.edge(edge).id), graph.edge(edge).points ?? []);
+    return {
+      nodes: Object.fromEntries(placed.map(({ id, x, y }) => [id, { x, y }])),
+      edges: Object.fromEntries(input.edges.map((edge) => [edge.id, ways.get(edge.id) ?? []])),
+      width: Number(graph.graph().width),
+      height: Number(graph.graph().height),
+    };
+  }
+  return inColumns(
+    input,
+    [...layers.entries()].sort(([a], [b]) => a - b).map(([, layer]) => layer),
+  );
+}
+
+/** Keeps dagre's layers and the order in them, and breaks the tall ones into columns. Edges go straight. */
+function inColumns(
+  input: LayoutInput,
+  layers: readonly (readonly { id: string; width: number; height: number; y: number }[])[],
+): Layout {
+  const nodes: Record<string, Point> = {};
+  const width = Math.max(...input.nodes.map((node) => node.width));
+  const height = Math.max(...input.nodes.map((node) => node.height));
+  const rows = Math.max(MAX_IN_COLUMN, Math.ceil(Math.sqrt(input.nodes.length)));
+  let left = 24;
+  for (const layer of layers) {
+    const sorted = layer.toSorted((a, b) => a.y - b.y);
+    const columns = Math.ceil(sorted.length / rows);
+    const inOne = Math.ceil(sorted.length / columns);
+    const top = 24 + ((rows - inOne) * (height + ROW_GAP)) / 2;
+    for (const [index, { id }] of sorted.entries()) {
+      const column = Math.floor(index / inOne);
+      nodes[id] = {
+        x: left + column * (width + COLUMN_GAP) + width / 2,
+        y: top + (index % inOne) * (height + ROW_GAP) + height / 2,
+      };
+    }
+    left += columns * (width + COLUMN_GAP) - COLUMN_GAP + LAYER_GAP;
+  }
+  const edges: Record<string, readonly Point[]> = {};
+  for (const { id, from, to } of input.edges) {
+    const [a, b] = [nodes[from], nodes[to]];
+    if (a === undefined || b === undefined || from === to) continue;
+    edges[id] = [
+      { x: a.x + width / 2, y: a.y },
+      { x: b.x - width / 2, y: b.y },
+    ];
+  }
+  return { nodes, edges, width: left - LAYER_GAP + 24, height: rows * (height + ROW_GAP) + 48 };
+}

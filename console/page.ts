@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+/** One file of the page, as it is served. */
+export interface PageFile {
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+const SOURCES = fileURLToPath(new URL('.', import.meta.url));
+const TYPES = {
+  'index.html': 'text/html; charset=utf-8',
+  'console.js': 'text/javascript; charset=utf-8',
+  'console.css': 'text/css; charset=utf-8',
+  'icon.svg': 'image/svg+xml',
+} as const;
+
+/**
+ * What the page may do: run and show what comes from where it came from, and nothing else. Styles are set by the DOM's own API,
+ * which this lets (CSP 3, section 8.3: `style-src` is about markup).
+ */
+export const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/**
+ * The page's files, by name: `index.html` is for `/`, all others are asked for under `assets/`, beside it. All addresses in
+ * them are relative, so that the page also works below an API server's proxy path that ends in a slash.
+ * Bundled in memory from the sources, which takes esbuild and thus a clone; `builtPage` is for what `npm run build` made.
+ */
+export async function pageFiles(): Promise<ReadonlyMap<string, PageFile>> {
+  const { build } = await import('esbuild');
+  const { outputFiles } = await build({
+    absWorkingDir: SOURCES,
+    entryPoints: [
+      { in: 'main.tsx', out: 'console' },
+      { in: 'console.css', out: 'console' },
+    ],
+    outdir: SOURCES,
+    write: false,
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    target: ['chrome120', 'firefox121', 'safari17.4'],
+    format: 'iife',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    legalComments: 'eof',
+    logLevel: 'warning',
+  });
+  const files = new Map<string, PageFile>();
+  for (const name of ['index.html', 'icon.svg'] as const) {
+    files.set(name, { type: TYPES[name], body: await readFile(`${SOURCES}${name}`) });
+  }
+  for (const name of ['console.js', 'console.css'] as const) {
+    const file = outputFiles.find(({ path }) => path.endsWith(name));
+    if (file === undefined) throw new Error(`console/main.tsx: bundling it gave no ${name}`);
+    files.set(name, { type: TYPES[name], body: Buffer.from(file.contents) });
+  }
+  return files;
+}
+
+/** The same files as `npm run build` wrote them to `folder` (`dist/app/console/`, with the slash). Rejects where one is not there. */
+export async function builtPage(folder: string): Promise<ReadonlyMap<string, PageFile>> {
+  const files = new Map<string, PageFile>();
+  for (const [name, type] of Object.entries(TYPES)) {
+    files.set(name, { type, body: await readFile(`${folder}${name}`) });
+  }
+  return files;
+}
