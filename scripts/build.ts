@@ -5,6 +5,7 @@
 import { copyFile, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { pageFiles } from '../console/page.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OUT = `${ROOT}dist/app`;
@@ -65,6 +66,9 @@ await build({ ...options, entryPoints: { nodemesh }, splitting: true, chunkNames
 // `nodemesh explain` reads the webhook's entries.
 const ENTRIES = 'mutating-webhook-configuration.yaml';
 await copyFile(`${ROOT}manifests/base/webhook/${ENTRIES}`, `${OUT}/${ENTRIES}`);
+// The console's page, where lib/console/page-files.ts looks for it.
+await mkdir(`${OUT}/console`);
+for (const [name, { body }] of await pageFiles()) await writeFile(`${OUT}/console/${name}`, body);
 await writeFile(`${OUT}/package.json`, '{"type": "module"}\n');
 for (const name of Object.keys(BUNDLES)) {
   const { size } = await stat(`${OUT}/${name}.js`);

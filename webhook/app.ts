@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AdminAccess } from '../lib/admin-access.ts';
 import { type AdminServer, startAdminServer } from '../lib/admin-server.ts';
+import { MeshConsole } from '../lib/console/mesh-console.ts';
 import { tokenReviewer } from '../lib/kubernetes/token-review.ts';
 import type { KubernetesApi } from '../lib/kubernetes/types.ts';
 import type { Log } from '../lib/log.ts';
@@ -80,6 +81,7 @@ class Webhook {
   readonly #reviewer: Reviewer;
   #server: AdmissionServer | undefined;
   #selfCheck: SelfCheck | undefined;
+  readonly #console: MeshConsole;
   #adminServer: AdminServer | undefined;
 
   constructor(options: WebhookOptions) {
@@ -157,6 +159,13 @@ class Webhook {
       elapsed: () => performance.now(),
       log,
     });
+    this.#console = new MeshConsole({
+      api,
+      namespace: podNamespace,
+      labelledNamespaces: () => this.#watches.labelledNamespaces,
+      now: () => performance.now(),
+      wallClock: now,
+    });
   }
 
   async start(): Promise<RunningWebhook> {
@@ -179,6 +188,7 @@ class Webhook {
           () => performance.now(),
         ),
       }),
+      routes: this.#console.routes,
       log,
     });
     this.#server = await startAdmissionServer({
@@ -213,6 +223,7 @@ class Webhook {
     await this.#server?.close();
     await this.#events.stop();
     await this.#adminServer?.close();
+    this.#console.close();
   }
 
   async #stop(): Promise<void> {

@@ -54,6 +54,12 @@ export class ClusterWatches {
     return this.#namespaces.items.get(name);
   }
 
+  /** How many namespaces ask for the mesh; undefined while they have not been listed. */
+  get labelledNamespaces(): number | undefined {
+    if (!this.#namespaces.synced) return undefined;
+    return [...this.#namespaces.items.values()].filter(({ enabled }) => enabled).length;
+  }
+
   /** The MutatingWebhookConfiguration; undefined where there is none, or it has not been listed yet. */
   get configuration(): BundledEntries | undefined {
     return this.#configurations.items.values().next().value;

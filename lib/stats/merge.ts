@@ -32,7 +32,6 @@ interface ServiceSum {
   readonly served: Tally;
   edges: number;
   readonly workloads: Set<string>;
-  pods: number;
 }
 
 interface EdgeSum {
@@ -52,6 +51,8 @@ export class Merge {
   readonly #services = new Map<string, ServiceSum>();
   readonly #edges = new Map<string, EdgeSum>();
   readonly #servicesOf = new Map<string, Set<string>>();
+  /** By `namespace/workload`. */
+  readonly #podsOf = new Map<string, number>();
   readonly #bounds = new Set<number>();
   #windowMs = 0;
 
@@ -115,10 +116,10 @@ export class Merge {
     this.#pods.push({ ...pod, node });
     this.#podBounds.set(node, bounds);
     const workload = `${pod.namespace}/${pod.workload}`;
+    this.#podsOf.set(workload, (this.#podsOf.get(workload) ?? 0) + 1);
     for (const key of pod.services) {
       const service = this.#service(key);
       service.workloads.add(pod.workload);
-      service.pods += 1;
       if (pod.services.length === 1) service.served.add(pod, bounds);
       const behind = this.#servicesOf.get(workload) ?? new Set();
       this.#servicesOf.set(workload, behind.add(key));
@@ -131,7 +132,7 @@ export class Merge {
     const slash = key.indexOf('/');
     const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
     const workloads = new Set<string>();
-    const service = { namespace, name, called: new Tally(), served: new Tally(), edges: 0, workloads, pods: 0 };
+    const service = { namespace, name, called: new Tally(), served: new Tally(), edges: 0, workloads };
     this.#services.set(key, service);
     return service;
   }
@@ -143,7 +144,10 @@ export class Merge {
         namespace: service.namespace,
         name: service.name,
         workloads: [...service.workloads].sort(compare),
-        pods: service.pods,
+        pods: [...service.workloads].reduce(
+          (sum, workload) => sum + (this.#podsOf.get(`${service.namespace}/${workload}`) ?? 0),
+          0,
+        ),
         rps: tally.rps(windowMs),
         successRate: tally.successRate,
         p50: tally.percentile(0.5, bounds),

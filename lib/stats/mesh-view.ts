@@ -43,7 +43,7 @@ export interface ServiceView extends Golden {
   readonly namespace: string;
   readonly name: string;
   readonly workloads: readonly string[];
-  /** Pods of those workloads that answered requests for it. */
+  /** Of those workloads. */
   readonly pods: number;
   /** ms. */
   readonly p50: number | null;

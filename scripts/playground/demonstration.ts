@@ -1,6 +1,6 @@
 import { inNamespace, PATHS } from './cluster.ts';
 import { growths, total } from './daemon-counts.ts';
-import type { AnyObject, PodObject } from './objects.ts';
+import { type AnyObject, isReady, type PodObject } from './objects.ts';
 import { ADMIN_PORT, MESH_NAMESPACE, type Playground } from './playground.ts';
 import { resolveContainer } from './pod-environment.ts';
 import { type RequestPath, requestPath } from './request-path.ts';
@@ -8,6 +8,8 @@ import type { Steps } from './steps.ts';
 
 export const NAMESPACE = 'hello';
 export const HELLO_PORT = 7777;
+/** The webhook's admin port. */
+const CONSOLE_PORT = 8080;
 const WORLD = { namespace: NAMESPACE, service: 'world' };
 const CA_LIMIT_MS = 20_000;
 const CROSSING_TRIES = 40;
@@ -125,6 +127,13 @@ async function tlsConnections(playground: Playground): Promise<{ secure: number;
     }
   }
   return counts;
+}
+
+/** Where the console of the whole mesh is, as a browser takes it; undefined where no webhook is ready. */
+export function consoleUrl(playground: Playground): string | undefined {
+  const webhooks = playground.pods(MESH_NAMESPACE).filter((pod) => pod.metadata.name.startsWith('nodemesh-webhook-'));
+  const ip = webhooks.find(isReady)?.status?.podIP;
+  return ip === undefined ? undefined : `http://${ip}:${CONSOLE_PORT}/`;
 }
 
 /** Commands for another terminal, each with what it is for. */

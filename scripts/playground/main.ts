@@ -3,7 +3,8 @@
  * reason. See playground.ts.
  */
 import { fileURLToPath } from 'node:url';
-import { check, commandsToTry, install, showRequestPath } from './demonstration.ts';
+import { check, commandsToTry, consoleUrl, install, showRequestPath } from './demonstration.ts';
+import { openInBrowser } from './open-in-browser.ts';
 import { Playground } from './playground.ts';
 import { Steps } from './steps.ts';
 
@@ -58,6 +59,11 @@ export async function main(argv: readonly string[]): Promise<void> {
       end(0);
     } else {
       signalStatus = 0;
+      const url = consoleUrl(playground);
+      if (url !== undefined) {
+        steps.say(`the console: ${url}`);
+        if (process.stdout.isTTY) openInBrowser(url, process);
+      }
       steps.say('it stays up until Ctrl-C. In another terminal:');
       for (const [purpose, ...commands] of commandsToTry(playground)) {
         process.stdout.write(`\n  # ${purpose}\n${commands.map((command) => `  ${command}\n`).join('')}`);

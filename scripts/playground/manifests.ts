@@ -23,14 +23,20 @@ export function readManifest(file: string, namespace?: string): AnyObject[] {
 }
 
 /**
- * The one change to the manifests that one machine needs: all webhook replicas share it, so each binds to its own pod's
- * address where on a cluster it binds to every address of its own network namespace. Other objects pass through.
+ * The changes to the manifests that one machine needs. All webhook replicas share it, so each binds to its own pod's address where
+ * on a cluster it binds to every address of its own network namespace; and the console is open, since nobody but this machine
+ * reaches these addresses. Other objects pass through.
  */
-export function bindWebhookToPod<T extends AnyObject>(object: T): T {
-  const text = (object as ConfigMapObject).data?.['webhook.yaml'];
-  if (object.kind !== 'ConfigMap' || text === undefined) return object;
-  const config = parseDocument(text);
-  config.setIn(['https', 'ip'], 'pod');
-  config.setIn(['admin', 'ip'], 'pod');
-  return { ...object, data: { ...(object as ConfigMapObject).data, 'webhook.yaml': String(config) } };
+export function fitToMachine<T extends AnyObject>(object: T): T {
+  const { 'webhook.yaml': webhookText, 'daemon.yaml': daemonText } = (object as ConfigMapObject).data ?? {};
+  if (object.kind !== 'ConfigMap' || webhookText === undefined || daemonText === undefined) return object;
+  const webhook = parseDocument(webhookText);
+  webhook.setIn(['https', 'ip'], 'pod');
+  webhook.setIn(['admin', 'ip'], 'pod');
+  const daemon = parseDocument(daemonText);
+  for (const config of [webhook, daemon]) {
+    for (const access of ['diagnostics', 'tap']) config.setIn(['admin', 'access', access], 'open');
+  }
+  const data = { 'webhook.yaml': String(webhook), 'daemon.yaml': String(daemon) };
+  return { ...object, data: { ...(object as ConfigMapObject).data, ...data } };
 }

@@ -8,7 +8,7 @@ import { scrape } from './daemon-counts.ts';
 import { Kubelet } from './kubelet.ts';
 import type { BoundToken } from './kubernetes-api/api-users.ts';
 import { type Manifest, MemoryKubernetes } from './kubernetes-api/memory-kubernetes.ts';
-import { bindWebhookToPod, readManifest } from './manifests.ts';
+import { fitToMachine, readManifest } from './manifests.ts';
 import { type AnyObject, isReady, type PodObject, type WorkloadObject } from './objects.ts';
 import type { PodReport } from './pod-run.ts';
 import type { NodeReading } from './request-path.ts';
@@ -121,7 +121,7 @@ export class Playground {
    * that the API in memory does not serve (a ResourceQuota) have nobody here to act on them, and are left out.
    */
   async applyFile(file: string, namespace?: string): Promise<AnyObject[]> {
-    const objects = readManifest(join(this.#options.root, file), namespace).map((object) => bindWebhookToPod(object));
+    const objects = readManifest(join(this.#options.root, file), namespace).map((object) => fitToMachine(object));
     const applied: AnyObject[] = [];
     for (const object of objects) {
       try {

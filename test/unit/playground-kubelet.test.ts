@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planAddresses } from '../../scripts/playground/addresses.ts';
 import { growths, readSamples, total } from '../../scripts/playground/daemon-counts.ts';
-import { bindWebhookToPod } from '../../scripts/playground/manifests.ts';
+import { fitToMachine } from '../../scripts/playground/manifests.ts';
 import type { PodObject } from '../../scripts/playground/objects.ts';
 import { resolveContainer } from '../../scripts/playground/pod-environment.ts';
 import { probeTarget } from '../../scripts/playground/readiness-probe.ts';
@@ -94,16 +94,20 @@ test('a probe goes to the named port of the container, by its scheme', () => {
   assert.throws(() => probeTarget(misspelt, '127.77.1.10'), /"htps" is not its own/);
 });
 
-test('the webhook binds to its pod; nothing else of its config changes', () => {
+test('the webhook binds to its pod, and the console is open; nothing else of the configs changes', () => {
   const configMap = {
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: 'nodemesh-config' },
-    data: { 'daemon.yaml': 'routers: []\n', 'webhook.yaml': 'https: {port: 8443} # TLS\nproxyPort: 4140\n' },
+    data: {
+      'daemon.yaml': 'admin: {ip: node}\nrouters: []\n',
+      'webhook.yaml': 'https: {port: 8443} # TLS\nproxyPort: 4140\n',
+    },
   };
-  assert.deepEqual(bindWebhookToPod(configMap).data, {
-    'daemon.yaml': 'routers: []\n',
-    'webhook.yaml': 'https: { port: 8443, ip: pod } # TLS\nproxyPort: 4140\nadmin:\n  ip: pod\n',
+  assert.deepEqual(fitToMachine(configMap).data, {
+    'daemon.yaml': 'admin: { ip: node, access: { diagnostics: open, tap: open } }\nrouters: []\n',
+    'webhook.yaml':
+      'https: { port: 8443, ip: pod } # TLS\nproxyPort: 4140\nadmin:\n  ip: pod\n  access:\n    diagnostics: open\n    tap: open\n',
   });
 });
 
