@@ -6,8 +6,8 @@ import { TestMesh, type TestPod, until } from '../support/mesh.ts';
 import { PolicyMesh } from '../support/policy-mesh.ts';
 import { ask } from '../support/raw-http.ts';
 
-const NODES = { 'node-1': '127.71.1.1', 'node-2': '127.71.2.1' };
-const CALLER = '127.71.1.10';
+const NODES = { 'node-1': '127.91.1.1', 'node-2': '127.91.2.1' };
+const CALLER = '127.91.1.10';
 type Node = keyof typeof NODES;
 
 async function getJson<T>(mesh: TestMesh, node: string, path: string): Promise<T> {
@@ -42,9 +42,9 @@ describe('/resolve on two nodes, and what is beside it', () => {
     });
     await mesh.pod({ namespace: 'shop', name: 'hello', ip: CALLER, node: 'node-1' });
     worlds = [
-      await mesh.pod({ namespace: 'shop', name: 'world-1', ip: '127.71.1.11', node: 'node-1' }),
-      await mesh.pod({ namespace: 'shop', name: 'world-2', ip: '127.71.2.11', node: 'node-2' }),
-      await mesh.pod({ namespace: 'shop', name: 'world-3', ip: '127.71.9.11', node: 'without-daemon' }),
+      await mesh.pod({ namespace: 'shop', name: 'world-1', ip: '127.91.1.11', node: 'node-1' }),
+      await mesh.pod({ namespace: 'shop', name: 'world-2', ip: '127.91.2.11', node: 'node-2' }),
+      await mesh.pod({ namespace: 'shop', name: 'world-3', ip: '127.91.9.11', node: 'without-daemon' }),
     ];
     await mesh.kubernetes.apply({
       apiVersion: 'v1',
@@ -146,7 +146,7 @@ describe('/resolve on two nodes, and what is beside it', () => {
     const byNamespace = await resolve(mesh, { host: 'world', from: 'other' });
     assert.equal(byNamespace.binding, 'other/world:http');
     assert.equal(byNamespace.outcome.error, 'no_endpoints');
-    const elsewhere = await resolve(mesh, { host: 'world', from: '127.71.2.11' });
+    const elsewhere = await resolve(mesh, { host: 'world', from: '127.91.2.11' });
     assert.equal(elsewhere.caller.known, false);
     assert.match(elsewhere.caller.why, /on node node-2: .*ask that one/);
     assert.equal(elsewhere.outcome.error, 'not_local_pod');
@@ -165,14 +165,14 @@ describe('/resolve on two nodes, and what is beside it', () => {
     assert.equal(only(byAddress.endpoints).node, 'node-2');
     assert.match(byAddress.binding ?? '', /^address\//);
     const headless = await from({ host: 'headless:9999' });
-    assert.equal(only(headless.endpoints).address, '127.71.1.11:9999');
+    assert.equal(only(headless.endpoints).address, '127.91.1.11:9999');
     assert.equal(headless.service?.port, '9999');
   });
 
   test('loopback is the calling pod, which a namespace does not say', async () => {
     const found = await from({ host: 'localhost:8080' });
     assert.equal(only(found.endpoints).address, `${CALLER}:8080`);
-    assert.match(titles(found, 'identifier')[0] ?? '', /the calling pod itself: 127\.71\.1\.10:8080/);
+    assert.match(titles(found, 'identifier')[0] ?? '', /the calling pod itself: 127\.91\.1\.10:8080/);
     assert.match((await resolve(mesh, { host: '127.0.0.1', from: 'shop' })).outcome.text, /say which/);
   });
 
@@ -219,7 +219,7 @@ describe('/resolve on two nodes, and what is beside it', () => {
         metadata: { namespace: 'shop', name, labels: { 'kubernetes.io/service-name': 'empty' } },
         addressType: 'IPv4',
         ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
-        endpoints: [{ addresses: [`127.71.1.${name === 'unready' ? 51 : 52}`], conditions, nodeName: 'node-1' }],
+        endpoints: [{ addresses: [`127.91.1.${name === 'unready' ? 51 : 52}`], conditions, nodeName: 'node-1' }],
       });
     await slice('unready', { ready: false });
     await slice('leaving', { ready: false, serving: false, terminating: true });
@@ -304,7 +304,7 @@ describe('/resolve where policies are enforced', () => {
   let policies: PolicyMesh;
 
   before(async () => {
-    policies = await PolicyMesh.start('127.72');
+    policies = await PolicyMesh.start('127.92');
   });
   after(() => policies.stop());
 
@@ -399,23 +399,23 @@ describe('/resolve where policies are enforced', () => {
 describe('/resolve of a pod that is out, and of files', () => {
   test('a pod that is out for failures says until when, gets no share, and questions take no probe', async () => {
     let clock = 1_000;
-    const mesh = await TestMesh.start({ 'node-1': '127.73.1.1' }, true, {
+    const mesh = await TestMesh.start({ 'node-1': '127.93.1.1' }, true, {
       now: () => clock,
       outgoingRouterKeys: ['client: {loadBalancer: {kind: roundRobin}}'],
     });
     try {
-      await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.73.1.10', node: 'node-1' });
-      const bad = { namespace: 'shop', name: 'bad', ip: '127.73.1.11', node: 'node-1' };
+      await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.93.1.10', node: 'node-1' });
+      const bad = { namespace: 'shop', name: 'bad', ip: '127.93.1.11', node: 'node-1' };
       const pods = [
         await mesh.pod(bad, (_request, response) => response.writeHead(503).end()),
-        await mesh.pod({ namespace: 'shop', name: 'good', ip: '127.73.1.12', node: 'node-1' }),
+        await mesh.pod({ namespace: 'shop', name: 'good', ip: '127.93.1.12', node: 'node-1' }),
       ];
       await mesh.service('shop', 'world', [{ name: 'http', port: 80 }]);
       await mesh.endpoints('shop', 'world', pods);
       const host = 'world';
       const look = () => resolve(mesh, { host, from: 'shop/hello' });
       await until(look, ({ endpoints }) => endpoints.length === 2);
-      const to = { host: '127.73.1.1', port: mesh.daemon('node-1').port('outgoing'), localAddress: '127.73.1.10' };
+      const to = { host: '127.93.1.1', port: mesh.daemon('node-1').port('outgoing'), localAddress: '127.93.1.10' };
       const found = await until(
         async () => {
           await ask(to, 'GET http://world/ HTTP/1.1\r\nHost: x');
