@@ -5,7 +5,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import { type ClusterShape, type Collection, KINDS, type ProbePlace, SyntheticCluster } from './synthetic-cluster.ts';
+import { type ClusterShape, type Collection, KINDS, SyntheticCluster } from './synthetic-cluster.ts';
+import type { ProbePlace } from './synthetic-nodes.ts';
 
 export interface ApiServerStart {
   readonly port: number;
@@ -39,6 +40,7 @@ const PATHS: Readonly<Record<string, Collection>> = {
   '/apis/discovery.k8s.io/v1/endpointslices': 'endpointslices',
   '/api/v1/nodes': 'nodes',
   '/api/v1/pods': 'pods',
+  '/apis/networking.k8s.io/v1/networkpolicies': 'networkpolicies',
 };
 const TICK_MS = 50;
 const BOOKMARK_MS = 30_000;
@@ -56,7 +58,13 @@ interface Event {
 
 const start = JSON.parse(process.argv[2] ?? '') as ApiServerStart;
 const cluster = new SyntheticCluster(start.shape, start.probe);
-const items: Readonly<Record<Collection, Buffer[]>> = { services: [], endpointslices: [], nodes: [], pods: [] };
+const items: Readonly<Record<Collection, Buffer[]>> = {
+  services: [],
+  endpointslices: [],
+  nodes: [],
+  pods: [],
+  networkpolicies: [],
+};
 const watches = new Map<ServerResponse, Collection>();
 const returning: { readonly endpoint: number; readonly at: number }[] = [];
 let log: Event[] = [];

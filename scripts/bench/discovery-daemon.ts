@@ -20,7 +20,7 @@ export interface DiscoveryDaemon {
 
 interface Config {
   readonly admin: { port: number };
-  readonly routers: readonly { readonly servers: readonly { port: number }[] }[];
+  readonly routers: readonly { tls?: string; readonly servers: readonly { port: number }[] }[];
   workers?: number;
 }
 
@@ -49,8 +49,10 @@ export async function startDiscoveryDaemon(
   mkdirSync(own, { recursive: true });
   const parsed = parse(readFileSync(join(root, CONFIG), 'utf8')) as Config;
   parsed.admin.port = adminPort;
-  for (const [i, { servers }] of parsed.routers.entries())
-    for (const server of servers) server.port = [port, incoming][i] ?? 0;
+  for (const [i, router] of parsed.routers.entries()) {
+    router.tls = 'off'; // nobody signs here, and the probe is of the daemon's own node
+    for (const server of router.servers) server.port = [port, incoming][i] ?? 0;
+  }
   if (workers > 1) parsed.workers = workers;
   const config = join(own, 'daemon.yaml');
   writeFileSync(config, stringify(parsed));

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, request, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProbePlace } from './synthetic-cluster.ts';
+import type { ProbePlace } from './synthetic-nodes.ts';
 
 /** Two pods that answer with their own address, and a caller that asks for them by their Service's name. */
 export class Probe {

@@ -3,8 +3,11 @@
  * managedFields, labels, annotations and owners. Each object is made when it is asked for, and looks the same until it is changed.
  */
 
+import { address, base32, CREATED, labelsOf, managedFields, metadata, uid } from './synthetic-metadata.ts';
+import { nodeName, nodeObject, OWN_PODS, type ProbePlace, podObject, zoneOf } from './synthetic-nodes.ts';
+
 /** A collection of the API that a daemon reads. */
-export type Collection = 'services' | 'endpointslices' | 'nodes' | 'pods';
+export type Collection = 'services' | 'endpointslices' | 'nodes' | 'pods' | 'networkpolicies';
 
 /** What an API server's list says of its kind. */
 export const KINDS: Readonly<Record<Collection, { readonly kind: string; readonly apiVersion: string }>> = {
@@ -12,6 +15,7 @@ export const KINDS: Readonly<Record<Collection, { readonly kind: string; readonl
   endpointslices: { kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1' },
   nodes: { kind: 'Node', apiVersion: 'v1' },
   pods: { kind: 'Pod', apiVersion: 'v1' },
+  networkpolicies: { kind: 'NetworkPolicy', apiVersion: 'networking.k8s.io/v1' },
 };
 
 export interface ClusterShape {
@@ -19,21 +23,8 @@ export interface ClusterShape {
   readonly nodes: number;
 }
 
-/** Addresses of 127.0.0.0/8 behind which the benchmark's own application and caller are. */
-export interface ProbePlace {
-  readonly namespace: string;
-  readonly service: string;
-  readonly port: number;
-  readonly callerIp: string;
-  /** Of which one is ready at a time. */
-  readonly podIps: readonly [string, string];
-}
-
 const MAX_PER_SLICE = 100;
 const NAMESPACES = 200;
-const OWN_PODS = 60;
-const IMAGES = 50;
-const CREATED = '2026-03-02T08:15:30Z';
 
 interface SliceState {
   readonly service: number;
@@ -88,6 +79,7 @@ export class SyntheticCluster {
   count(collection: Collection): number {
     if (collection === 'services') return this.#shape.services + 2;
     if (collection === 'endpointslices') return this.#slices.length + this.#daemonSlices + 1;
+    if (collection === 'networkpolicies') return 1;
     return collection === 'nodes' ? this.#shape.nodes : OWN_PODS + 3;
   }
 
@@ -97,7 +89,7 @@ export class SyntheticCluster {
   }
 
   get ownNode(): string {
-    return this.#nodeName(0);
+    return nodeName(0);
   }
 
   /** A pod begins to terminate, or the one that takes its place is ready. Gives the number of the slice that changed. */
@@ -120,19 +112,12 @@ export class SyntheticCluster {
   object(collection: Collection, index: number, resourceVersion: number): Record<string, unknown> {
     if (collection === 'services') return this.#service(index, resourceVersion);
     if (collection === 'endpointslices') return this.#slice(index, resourceVersion);
-    return collection === 'nodes' ? this.#node(index, resourceVersion) : this.#pod(index, resourceVersion);
+    if (collection === 'networkpolicies') return ownPolicy(resourceVersion);
+    return collection === 'nodes' ? nodeObject(index, resourceVersion) : podObject(this.#probe, index, resourceVersion);
   }
 
   get #daemonSlices(): number {
     return Math.ceil(this.#shape.nodes / MAX_PER_SLICE);
-  }
-
-  #nodeName(node: number): string {
-    return `ip-10-${(node >> 8) & 255}-${node & 255}-7.eu-west-1.compute.internal`;
-  }
-
-  #zone(node: number): string {
-    return `eu-west-1${'abc'[node % 3]}`;
   }
 
   #service(index: number, resourceVersion: number): Record<string, unknown> {
@@ -248,86 +233,8 @@ export class SyntheticCluster {
       addresses: [ip],
       conditions: { ready, serving: state !== 'unready', terminating: state === 'terminating' },
       targetRef: { kind: 'Pod', namespace, name: pod, uid: uid(pod) },
-      nodeName: this.#nodeName(node),
-      zone: this.#zone(node),
-    };
-  }
-
-  #node(index: number, resourceVersion: number): Record<string, unknown> {
-    const name = this.#nodeName(index);
-    const labels = {
-      'kubernetes.io/arch': 'amd64',
-      'kubernetes.io/hostname': name,
-      'kubernetes.io/os': 'linux',
-      'node.kubernetes.io/instance-type': 'm6i.4xlarge',
-      'topology.kubernetes.io/region': 'eu-west-1',
-      'topology.kubernetes.io/zone': this.#zone(index),
-    };
-    const condition = (type: string) => ({
-      type,
-      status: type === 'Ready' ? 'True' : 'False',
-      lastHeartbeatTime: CREATED,
-      lastTransitionTime: CREATED,
-      reason: `Kubelet${type}`,
-      message: `kubelet has sufficient ${type} available`,
-    });
-    return {
-      metadata: {
-        ...metadata(name, undefined, name, resourceVersion),
-        labels,
-        annotations: {
-          'node.alpha.kubernetes.io/ttl': '0',
-          'volumes.kubernetes.io/controller-managed-attach-detach': 'true',
-        },
-        managedFields: [managedFields('kubelet', 'v1', labels, ['f:conditions', 'f:images', 'f:addresses'])],
-      },
-      spec: { podCIDR: `100.${index >> 8}.${index & 255}.0/24`, podCIDRs: [`100.${index >> 8}.${index & 255}.0/24`] },
-      status: {
-        capacity: { cpu: '16', 'ephemeral-storage': '104845292Ki', memory: '64591348Ki', pods: '110' },
-        allocatable: { cpu: '15890m', 'ephemeral-storage': '95551679124', memory: '61574644Ki', pods: '110' },
-        conditions: ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'Ready'].map(condition),
-        addresses: [
-          { type: 'InternalIP', address: address(10, index) },
-          { type: 'Hostname', address: name },
-        ],
-        images: Array.from({ length: IMAGES }, (_, i) => ({
-          names: [
-            `registry.example.com/team/app-${i}@sha256:${hex(`image-${i}`, 64)}`,
-            `registry.example.com/team/app-${i}:v1.${i}`,
-          ],
-          sizeBytes: 123_456_789 + i,
-        })),
-      },
-    };
-  }
-
-  /** Of this node: ordinary pods, then the probe's two, then the caller. */
-  #pod(index: number, resourceVersion: number): Record<string, unknown> {
-    const { namespace, podIps, callerIp } = this.#probe;
-    const probe = index - OWN_PODS;
-    const name = probe < 0 ? `own-7d9c8b6f5d-${base32(index, 5)}` : probe < 2 ? `probe-${probe}` : 'caller';
-    const ip = probe < 0 ? address(13, index) : (podIps[probe] ?? callerIp);
-    const labels = labelsOf(name);
-    const env = Array.from({ length: 30 }, (_, i) => ({ name: `SETTING_${i}`, value: `value of setting ${i}` }));
-    return {
-      metadata: {
-        ...metadata(name, namespace, name, resourceVersion),
-        labels,
-        managedFields: [managedFields('kubelet', 'v1', labels, ['f:conditions', 'f:containerStatuses', 'f:podIPs'])],
-      },
-      spec: {
-        containers: [
-          { name: 'app', image: 'registry.example.com/team/app:v1', env, resources: { requests: { cpu: '100m' } } },
-        ],
-        nodeName: this.ownNode,
-        serviceAccountName: 'default',
-      },
-      status: {
-        phase: 'Running',
-        conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: CREATED }],
-        podIP: ip,
-        podIPs: [{ ip }],
-      },
+      nodeName: nodeName(node),
+      zone: zoneOf(node),
     };
   }
 }
@@ -336,74 +243,15 @@ function serviceName(service: number): string {
   return `${['checkout', 'catalogue', 'payments', 'search', 'sessions'][service % 5]}-api-${service}`;
 }
 
-function labelsOf(name: string): Record<string, string> {
+/** The policy that the manifests bring: without any other, a daemon does not read the pods of other nodes. */
+function ownPolicy(resourceVersion: number): Record<string, unknown> {
+  const labels = { 'app.kubernetes.io/name': 'nodemesh', 'app.kubernetes.io/component': 'webhook' };
   return {
-    'app.kubernetes.io/instance': name,
-    'app.kubernetes.io/managed-by': 'Helm',
-    'app.kubernetes.io/name': name,
-    'app.kubernetes.io/version': '1.14.2',
-    'helm.sh/chart': `${name}-0.9.1`,
-  };
-}
-
-function metadata(seed: string, namespace: string | undefined, name: string, resourceVersion: number) {
-  return {
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    uid: uid(seed),
-    resourceVersion: String(resourceVersion),
-    creationTimestamp: CREATED,
-  };
-}
-
-function managedFields(
-  manager: string,
-  apiVersion: string,
-  labels: Readonly<Record<string, string>>,
-  fields: readonly string[],
-) {
-  const owned = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, {}]));
-  const fieldsV1 = {
-    'f:metadata': {
-      'f:annotations': { '.': {} },
-      'f:labels': { '.': {}, ...owned(Object.keys(labels).map((key) => `f:${key}`)) },
-      'f:ownerReferences': { '.': {}, [`k:{"uid":"${uid(manager)}"}`]: {} },
+    metadata: { ...metadata('own-policy', 'nodemesh', 'nodemesh-webhook', resourceVersion), labels },
+    spec: {
+      podSelector: { matchLabels: labels },
+      policyTypes: ['Ingress'],
+      ingress: [{ ports: ['https', 'admin'].map((port) => ({ port, protocol: 'TCP' })) }],
     },
-    'f:spec': owned(fields),
   };
-  return { manager, operation: 'Update', apiVersion, time: CREATED, fieldsType: 'FieldsV1', fieldsV1 };
-}
-
-function address(network: number, number: number): string {
-  return `${network}.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
-}
-
-function base32(number: number, digits: number): string {
-  // Odd and large, so that neighbours look nothing alike and no two are the same.
-  return (Math.imul(number, 0x9e3779b1) >>> 0).toString(32).padStart(digits, 'v');
-}
-
-function uid(seed: string): string {
-  const digits = hex(seed, 32);
-  return [
-    [0, 8],
-    [8, 12],
-    [12, 16],
-    [16, 20],
-    [20, 32],
-  ]
-    .map(([from, to]) => digits.slice(from, to))
-    .join('-');
-}
-
-/** So many hexadecimal digits that follow from a text (FNV-1a, continued). */
-function hex(seed: string, digits: number): string {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < seed.length; i += 1) value = Math.imul(value ^ seed.charCodeAt(i), 0x01000193);
-  let text = '';
-  while (text.length < digits) {
-    value = Math.imul(value ^ (value >>> 15), 0x2c1b3c6d);
-    text += (value >>> 0).toString(16).padStart(8, '0');
-  }
-  return text.slice(0, digits);
 }
