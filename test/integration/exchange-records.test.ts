@@ -34,6 +34,8 @@ describe('two daemons, and what they tell of requests', () => {
     ask({ host: NODES[node], port: mesh.daemon(node).port(router), localAddress: caller.ip }, head, body);
   const echo: Answering = (request, response) => {
     request.resume();
+    // Until both daemons know who calls.
+    if (request.headers['mesh-client'] === undefined) response.statusCode = 404;
     request.on('end', () => response.end('x'.repeat(1_000)));
   };
 
@@ -43,6 +45,7 @@ describe('two daemons, and what they tell of requests', () => {
       tls: 'required',
       adminKeys: 'access: {tap: open}',
       routerKeys: ['policy: enforce'],
+      incomingRouterKeys: ['clientHeader: true'],
       keys: ['telemetry: [{kind: nodemesh.tap, redact: [x-secret]}, {kind: io.l5d.recentRequests, sampleRate: 1}]'],
     });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.71.1.10', node: 'node-1' });
