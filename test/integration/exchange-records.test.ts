@@ -111,7 +111,7 @@ describe('two daemons, and what they tell of requests', () => {
     assert.equal(served.dst_pod, told.dst_pod);
     assert.equal(served.backend, told.backend);
     assert.deepEqual([served.src_namespace, served.src_pod, served.dst_service], ['shop', 'hello', 'world']);
-    assert.match(served.peer, /^127\.71\.1\.1:\d+$/);
+    assert.match(served.peer, /^127\.[\d.]+:\d+$/);
     assert.equal(served.node, 'node-2');
   });
 
