@@ -17,7 +17,7 @@ import {
   serviceConfigs,
   serviceSchema,
 } from './policy-config.ts';
-import { type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
+import { httpAccessLog, type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
 import {
   type ClientTlsConfig,
   clientTls,
@@ -90,6 +90,7 @@ const router = z.strictObject({
   tls: z.enum(TLS_MODES, { error: `give one of ${TLS_MODES.join(', ')}` }).optional(),
   policy: z.enum(POLICY_MODES, { error: `give one of ${POLICY_MODES.join(', ')}` }).default('off'),
   clientHeader: z.boolean().default(false),
+  httpAccessLog,
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -164,6 +165,8 @@ export interface RouterConfig {
   readonly policy: PolicyMode | 'off';
   /** Of an incoming router: applications are told who calls (`mesh-client`). */
   readonly clientHeader: boolean;
+  /** A file for lines in Apache's combined format. */
+  readonly httpAccessLog: string | undefined;
   /** TLS by files, to peers; `tls` is off then. */
   readonly clientTls: ClientTlsConfig | undefined;
   readonly servers: readonly ServerConfig[];
@@ -236,6 +239,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       bindingTimeoutMs: r.bindingTimeoutMs,
       policy: r.policy,
       clientHeader: r.clientHeader,
+      httpAccessLog: r.httpAccessLog,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),
