@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -285,8 +285,8 @@ describe('an access log', () => {
     servers.push(server);
     const { port } = server.address() as { port: number };
     const names = join(dir, 'names');
-    execFileSync('mkdir', ['-p', names]);
-    execFileSync('sh', ['-c', `echo 127.0.0.1 ${port} > ${join(names, 'world')}`]);
+    await mkdir(names, { recursive: true });
+    await writeFile(join(names, 'world'), `127.0.0.1 ${port}\n`);
     daemon = await runDaemon(`admin: {port: 0, shutdownGraceMs: 200}
 namers: [{kind: io.l5d.fs, rootDir: ${names}}]
 telemetry: [{kind: nodemesh.accessLog, path: ${path}, ${keys}}]
@@ -342,6 +342,35 @@ routers: [{protocol: http, label: outgoing, servers: [{port: 0}]}]`);
     await daemon.stop();
     await reader.close();
   });
+});
+
+test("an access log on stdout leaves the daemon's own lines whole, and is whole when it stops, be it a file", async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'nodemesh-log-'));
+  await writeFile(
+    join(dir, 'daemon.yaml'),
+    `admin: {port: 0}
+namers: [{kind: io.l5d.fs, rootDir: ${dir}}]
+telemetry: [{kind: nodemesh.accessLog}]
+routers: [{protocol: http, servers: [{port: 0}]}]`,
+  );
+  const out = await open(join(dir, 'out'), 'w');
+  const main = join(import.meta.dirname, '../../daemon/main.ts');
+  const daemon = spawn(process.execPath, [main, join(dir, 'daemon.yaml')], { stdio: ['ignore', out.fd, 'inherit'] });
+  const lines = async () =>
+    (await readFile(join(dir, 'out'), 'utf8'))
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as { readonly msg?: string; readonly port: number; readonly status?: number });
+  const running = await until(lines, (all) => all.some(({ msg }) => msg === 'daemon runs'));
+  const port = running.find(({ msg }) => msg === 'router listens')?.port ?? 0;
+  for (let i = 0; i < 3; i += 1) await ask({ host: '127.0.0.1', port }, 'GET http://nobody/ HTTP/1.1\r\nHost: nobody');
+  daemon.kill('SIGTERM');
+  await once(daemon, 'exit');
+  const all = await lines();
+  assert.equal(all.filter(({ status }) => status === 502).length, 3);
+  assert.ok(all.some(({ msg }) => msg === 'daemon stops'));
+  await out.close();
+  await rm(dir, { recursive: true });
 });
 
 describe('a daemon of two threads', () => {
