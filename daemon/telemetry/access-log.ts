@@ -10,6 +10,10 @@ export interface AccessLogOptions {
   readonly only: readonly RecordFilter[];
   /** Keys of a line whose values are not to be shown. */
   readonly redact: readonly (keyof ToldRecord)[];
+  /** Of this direction alone; undefined: of both. */
+  readonly role?: RouterRole | undefined;
+  /** A line for a record, without its end; undefined: JSON. */
+  readonly format?: ((record: ExchangeRecord) => string) | undefined;
   readonly writer: { write(line: string): void };
   /** Gives numbers in [0, 1). */
   readonly random: () => number;
@@ -25,15 +29,16 @@ export class AccessLog implements RecordSink {
 
   /** Rules ask how it ended: where there are some, chance has its say then. */
   wants(exchange: BeginningExchange, role: RouterRole): boolean {
-    const { only, sampleRate } = this.#options;
+    const { only, role: wanted, sampleRate } = this.#options;
+    if (wanted !== undefined && wanted !== role) return false;
     if (only.length === 0) return this.#drawn();
     return sampleRate > 0 || only.some((rule) => mayMatch(rule, exchange, role));
   }
 
   ended(record: ExchangeRecord): void {
-    const { only, writer } = this.#options;
+    const { only, format, writer } = this.#options;
     if (only.length > 0 && !only.some((rule) => matches(rule, record)) && !this.#drawn()) return;
-    writer.write(safeJson(this.#redacted(tell(record))));
+    writer.write(format?.(record) ?? safeJson(this.#redacted(tell(record))));
   }
 
   #drawn(): boolean {

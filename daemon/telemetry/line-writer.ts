@@ -101,19 +101,25 @@ export class LineWriter {
     this.#ending?.();
   }
 
-  /** Stdout anew, so that its other writers' descriptor keeps its ways; a socket cannot be opened so, and is written to as it is. */
   #open(): void {
     const { path } = this.#options;
-    open(path === 'stdout' ? '/proc/self/fd/1' : path, FLAGS, MODE, (error, fd) => {
-      if (error !== null && path !== 'stdout') {
-        this.#fail(error);
-        return;
-      }
-      this.#fd = error === null ? fd : STDOUT;
-      fstat(this.#fd, (_error, stats) => {
-        this.#batchBytes = stats?.isFile() === true ? FILE_BATCH_BYTES : PIPE_BATCH_BYTES;
-        this.#next();
-      });
+    if (path === 'stdout') this.#openStdout();
+    else open(path, FLAGS, MODE, (error, fd) => (error === null ? this.#opened(fd) : this.#fail(error)));
+  }
+
+  /** A pipe anew, so that this descriptor alone does not wait; a file as it is, whose other writers share its offset. */
+  #openStdout(): void {
+    fstat(STDOUT, (_error, stats) => {
+      if (stats?.isFIFO() !== true) this.#opened(STDOUT);
+      else open('/proc/self/fd/1', FLAGS, MODE, (error, fd) => this.#opened(error === null ? fd : STDOUT));
+    });
+  }
+
+  #opened(fd: number): void {
+    this.#fd = fd;
+    fstat(fd, (_error, stats) => {
+      this.#batchBytes = stats?.isFile() === true ? FILE_BATCH_BYTES : PIPE_BATCH_BYTES;
+      this.#next();
     });
   }
 

@@ -3,6 +3,7 @@ import type { MetricsRegistry } from '../../lib/metrics.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import { ofKind } from '../telemetry-config.ts';
 import { AccessLog, type AccessLogOptions } from './access-log.ts';
+import { combinedLine } from './combined-format.ts';
 import type { RecordClocks } from './exchange-record.ts';
 import { LineWriter } from './line-writer.ts';
 import { Recorder } from './recorder.ts';
@@ -45,6 +46,9 @@ export class Telemetry {
       drawn: () => options.random() < sampleRate,
     }))[0];
     for (const log of ofKind(config.telemetry, 'nodemesh.accessLog')) this.#log(log.path, log);
+    for (const { httpAccessLog: path, role } of config.routers) {
+      if (path !== undefined) this.#log(path, { sampleRate: 1, only: [], redact: [], role, format: combinedLine });
+    }
     for (const { level, sampleRate } of ofKind(config.telemetry, 'io.l5d.tracelog')) {
       const shown = LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(config.logLevel);
       if (shown) this.#log('stdout', { sampleRate, only: [], redact: [] });
@@ -56,7 +60,7 @@ export class Telemetry {
     await Promise.all(this.#writers.map((writer) => writer.end()));
   }
 
-  #log(path: string, what: Pick<AccessLogOptions, 'sampleRate' | 'only' | 'redact'>): void {
+  #log(path: string, what: Omit<AccessLogOptions, 'writer' | 'random'>): void {
     const { registry, log, random } = this.#options;
     const dropped = registry.counter(
       'access_log_dropped_total',

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { parseRequestHead } from '../../daemon/http/message-head.ts';
 import { ProxyError } from '../../daemon/http/proxy-error.ts';
 import { AccessLog } from '../../daemon/telemetry/access-log.ts';
+import { combinedLine } from '../../daemon/telemetry/combined-format.ts';
 import { ExchangeRecord } from '../../daemon/telemetry/exchange-record.ts';
 import { matches, type RecordFilter } from '../../daemon/telemetry/record-filter.ts';
 import { Recorder } from '../../daemon/telemetry/recorder.ts';
@@ -163,6 +164,19 @@ describe('what is told of a record', () => {
     const line = safeJson({ text });
     assert.match(line, /^[\x20-\x7e]*$/);
     assert.deepEqual(JSON.parse(line), { text });
+  });
+
+  test("a line in Apache's combined format holds together, whatever the request says", () => {
+    const record = recordOf('GET /a"b?key=1 HTTP/1.1', 'User-Agent: x" 200\\\u009b', 'Referer: http://a/?key=1');
+    record.status = 200;
+    record.responseBytes = 12;
+    record.end();
+    const line = combinedLine(record);
+    assert.match(
+      line.replace(/\[[^\]]*\]/, '[]'),
+      /^world 10\.0\.0\.1 - - \[\] "GET \/a\\"b\?\.\.\. HTTP\/1\.1" 200 12 "http:\/\/a\/\?\.\.\." "x\\" 200\\\\\\xc2\\x9b"$/,
+    );
+    assert.match(line, /\[14\/Nov\/2023:22:13:2\d \+0000\]/);
   });
 
   test('what came of a trace is told', () => {
