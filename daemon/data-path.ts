@@ -68,13 +68,12 @@ export class DataPath {
   readonly #roles = new Map<Listener, RouterConfig['role']>();
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
-  readonly #loopDelay: LoopDelay;
+  readonly #loopDelay = new LoopDelay();
 
   constructor(options: DataPathOptions) {
     const { config, environment, place, registry, log, now } = options;
     this.#options = options;
     this.#metrics = new DaemonMetrics(registry);
-    this.#loopDelay = new LoopDelay(now);
     this.#lagGuard = new LagGuard(now, options.cpuMs);
     this.#turns = new CallerTurns(now, setImmediate);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
@@ -89,7 +88,7 @@ export class DataPath {
       ownAddresses: new OwnAddresses(environment.nodeIp, networkInterfaces, now),
       metrics: this.#metrics,
     });
-    registry.onCollect(() => this.#collect());
+    registry.onCollect((scraped) => this.#collect(scraped));
   }
 
   /**
@@ -174,7 +173,7 @@ export class DataPath {
     });
   }
 
-  #collect(): void {
+  #collect(scraped: boolean): void {
     const { connections, poolConnections, callerBytes, droppedSeries } = this.#metrics;
     const { workerConnections, workerBusy, workerStall, workerLag } = this.#metrics;
     const { registry, place } = this.#options;
@@ -207,5 +206,6 @@ export class DataPath {
     const { longest, p99 } = this.#loopDelay.read();
     workerStall.with(worker).value = longest;
     workerLag.with(worker).value = p99;
+    if (scraped) this.#loopDelay.beginAnew();
   }
 }

@@ -22,8 +22,8 @@ export type ToWorker =
    */
   | { readonly kind: 'cluster'; readonly change: Uint8Array }
   | { readonly kind: 'identity'; readonly identity: Identity | undefined }
-  /** Answered by `metrics` of that number. */
-  | { readonly kind: 'scrape'; readonly scrape: number }
+  /** Answered by `metrics` of that number; `scraped`: see MetricsRegistry.snapshot. */
+  | { readonly kind: 'scrape'; readonly scrape: number; readonly scraped: boolean }
   | { readonly kind: 'evict'; readonly evictions: readonly Eviction[] }
   /** Answered by `drained`. */
   | { readonly kind: 'drain' };

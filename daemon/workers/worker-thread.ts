@@ -66,11 +66,11 @@ export class WorkerThread {
   }
 
   /** What the thread has counted; where it does not answer in time, as it last said. */
-  async scrape(timeoutMs: number): Promise<MetricsSnapshot> {
+  async snapshot(scraped: boolean, timeoutMs: number): Promise<MetricsSnapshot> {
     if (this.#ended) return this.#snapshot;
     this.#lastScrape += 1;
     const scrape = this.#lastScrape;
-    this.tell({ kind: 'scrape', scrape });
+    this.tell({ kind: 'scrape', scrape, scraped });
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
       this.#scrapes.set(scrape, () => {

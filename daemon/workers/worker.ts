@@ -55,7 +55,7 @@ function obey(message: ToWorker): void {
     if (changes.length === 1) setImmediate(applyInTurns);
   } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
-    tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });
+    tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot(message.scraped) });
   } else if (message.kind === 'evict') registry.evict(message.evictions);
   else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
   else {
