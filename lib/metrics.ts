@@ -102,11 +102,11 @@ export class Family<S extends Series> {
    */
   with(...values: string[]): S {
     const labels = labelText(this.labelNames, values);
-    const known = this.#series.get(labels) ?? this.#evicted.get(labels)?.deref();
-    if (known !== undefined) {
-      if (this.#evicted.size > 0 && this.#evicted.delete(labels)) this.#keep(labels, known);
-      return known;
-    }
+    const known = this.#series.get(labels);
+    if (known !== undefined) return known;
+    const held = this.#evicted.get(labels)?.deref();
+    this.#evicted.delete(labels);
+    if (held !== undefined) return this.#keep(labels, held);
     if (this.life === 'kept' || this.#room.take()) return this.#keep(labels, this.#make());
     const other = this.labelNames.map((name) => `${name}="other"`).join(',');
     return this.#series.get(other) ?? this.#keep(other, this.#make());
