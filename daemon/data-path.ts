@@ -76,13 +76,12 @@ export class DataPath {
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
   #tracer: Tracer | undefined;
-  readonly #loopDelay: LoopDelay;
+  readonly #loopDelay = new LoopDelay();
 
   constructor(options: DataPathOptions) {
     const { config, environment, place, registry, log, now } = options;
     this.#options = options;
     this.#metrics = new DaemonMetrics(registry);
-    this.#loopDelay = new LoopDelay(now);
     this.#lagGuard = new LagGuard(now, options.cpuMs);
     this.#turns = new CallerTurns(now, setImmediate);
     this.#podPool = new Http1Pool(POD_IDLE_MS, now);
@@ -97,7 +96,7 @@ export class DataPath {
       ownAddresses: new OwnAddresses(environment.nodeIp, networkInterfaces, now),
       metrics: this.#metrics,
     });
-    registry.onCollect(() => this.#collect());
+    registry.onCollect((scraped) => this.#collect(scraped));
   }
 
   /**
@@ -198,7 +197,7 @@ export class DataPath {
     });
   }
 
-  #collect(): void {
+  #collect(scraped: boolean): void {
     const { connections, poolConnections, callerBytes, droppedSeries } = this.#metrics;
     const { workerConnections, workerBusy, workerStall, workerLag } = this.#metrics;
     const { registry, place } = this.#options;
@@ -231,5 +230,6 @@ export class DataPath {
     const { longest, p99 } = this.#loopDelay.read();
     workerStall.with(worker).value = longest;
     workerLag.with(worker).value = p99;
+    if (scraped) this.#loopDelay.beginAnew();
   }
 }

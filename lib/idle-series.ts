@@ -15,26 +15,28 @@ interface Seen {
  * a fall for a restart and what is left for new.
  */
 export class IdleSeries {
-  #seen = new Map<string, Seen>();
+  /** By name and labels. */
+  #seen = new Map<string, Map<string, Seen>>();
 
   /** The labels of idle series, by name. `now`: monotonic, ms. A gauge goes after the counters of its labels, and never while it is not 0. */
   look(snapshot: MetricsSnapshot, now: number): ReadonlyMap<string, ReadonlySet<string>> {
-    const seen = new Map<string, Seen>();
+    const allSeen = new Map<string, Map<string, Seen>>();
     const idle = new Map<string, Set<string>>();
     const counted = new Set<string>();
     const families = snapshot.filter(({ evicts }) => evicts === true);
     for (const { name, series } of families.filter(({ kind }) => kind !== 'gauge')) {
       const gone = new Set<string>();
+      const seen = new Map<string, Seen>();
+      allSeen.set(name, seen);
       for (const [labels, value] of series) {
-        const key = `${name} ${labels}`;
         const count = countOf(value);
-        const before = this.#seen.get(key);
+        const before = this.#seen.get(name)?.get(labels);
         const last = before?.count === count ? before : { count, since: now };
         if (now - last.since >= IDLE_MS) {
           gone.add(labels);
         } else {
           counted.add(labels);
-          seen.set(key, last);
+          seen.set(labels, last);
         }
       }
       if (gone.size > 0) idle.set(name, gone);
@@ -43,7 +45,7 @@ export class IdleSeries {
       const gone = series.filter(([labels, value]) => value === 0 && !counted.has(labels)).map(([labels]) => labels);
       if (gone.length > 0) idle.set(name, new Set(gone));
     }
-    this.#seen = seen;
+    this.#seen = allSeen;
     return idle;
   }
 }

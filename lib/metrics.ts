@@ -102,11 +102,11 @@ export class Family<S extends Series> {
    */
   with(...values: string[]): S {
     const labels = labelText(this.labelNames, values);
-    const known = this.#series.get(labels) ?? this.#evicted.get(labels)?.deref();
-    if (known !== undefined) {
-      if (this.#evicted.size > 0 && this.#evicted.delete(labels)) this.#keep(labels, known);
-      return known;
-    }
+    const known = this.#series.get(labels);
+    if (known !== undefined) return known;
+    const held = this.#evicted.get(labels)?.deref();
+    this.#evicted.delete(labels);
+    if (held !== undefined) return this.#keep(labels, held);
     if (this.life === 'kept' || this.#room.take()) return this.#keep(labels, this.#make());
     const other = this.labelNames.map((name) => `${name}="other"`).join(',');
     return this.#series.get(other) ?? this.#keep(other, this.#make());
@@ -151,10 +151,10 @@ export class Family<S extends Series> {
   }
 }
 
-/** The metrics of one process. `collect` functions run just before each scrape, for values that are read and not counted. */
+/** The metrics of one process. `collect` functions run just before each look at them, for values that are read and not counted. */
 export class MetricsRegistry {
   readonly #families = new Map<string, Family<Counter> | Family<Gauge> | Family<Histogram>>();
-  readonly #collectors: (() => void)[] = [];
+  readonly #collectors: ((scraped: boolean) => void)[] = [];
   readonly #room: Room;
 
   /** `maxSeries`: of all names together whose series are not kept, a histogram being one; what comes later is counted with others. */
@@ -183,7 +183,8 @@ export class MetricsRegistry {
     return this.#family(name, () => new Family(what, this.#room, () => new Histogram(bounds)));
   }
 
-  onCollect(collect: () => void): void {
+  /** `scraped`: as `snapshot` was told. */
+  onCollect(collect: (scraped: boolean) => void): void {
     this.#collectors.push(collect);
   }
 
@@ -194,13 +195,16 @@ export class MetricsRegistry {
 
   /** All series as Prometheus text. */
   render(): string {
-    return renderSnapshot(this.snapshot());
+    return renderSnapshot(this.snapshot(true));
   }
 
-  /** All series as they stand, in a form that another thread can be sent. */
-  snapshot(): MetricsSnapshot {
+  /**
+   * All series as they stand, in a form that another thread can be sent. `scraped`: for whoever looks from outside, so that what is told
+   * since the last time begins anew.
+   */
+  snapshot(scraped = false): MetricsSnapshot {
     for (const family of this.#families.values()) if (family.life === 'collected') family.clear();
-    for (const collect of this.#collectors) collect();
+    for (const collect of this.#collectors) collect(scraped);
     return [...this.#families.values()].map((family) => ({
       name: family.name,
       help: family.help,

@@ -170,7 +170,7 @@ export class DaemonMetrics {
     );
     this.workerLag = registry.gauge(
       'event_loop_lag_seconds',
-      "How late a thread's event loop is at most, 99 times of 100, of the last minute.",
+      "How late a thread's event loop is at most, 99 times of 100, since the last scrape.",
       ['worker'],
     );
     this.workerConnections = registry.counter('worker_connection_total', 'Connections accepted, by thread.', [
@@ -178,7 +178,7 @@ export class DaemonMetrics {
     ]);
     this.workerStall = registry.gauge(
       'event_loop_stall_seconds',
-      "The longest time of the last minute or two that a thread's event loop stood still, garbage collection included.",
+      "The longest time since the last scrape that a thread's event loop stood still, garbage collection included.",
       ['worker'],
     );
     this.workerBusy = registry.counter('worker_busy_seconds_total', "Time that a thread's event loop was not idle.", [

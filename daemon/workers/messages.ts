@@ -24,8 +24,8 @@ export type ToWorker =
    */
   | { readonly kind: 'cluster'; readonly change: Uint8Array }
   | { readonly kind: 'identity'; readonly identity: Identity | undefined }
-  /** Answered by `metrics` of that number; `only` some families, as they stand. */
-  | { readonly kind: 'scrape'; readonly scrape: number; readonly only?: readonly string[] }
+  /** Answered by `metrics` of that number; `scraped`: see MetricsRegistry.snapshot; `only` some families, as they stand. */
+  | { readonly kind: 'scrape'; readonly scrape: number; readonly scraped: boolean; readonly only?: readonly string[] }
   | { readonly kind: 'evict'; readonly evictions: readonly Eviction[] }
   /** Answered by `tapped`, again and again, until `untap`. */
   | { readonly kind: 'tap'; readonly tap: number; readonly request: TapRequest }

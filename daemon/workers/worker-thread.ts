@@ -70,22 +70,25 @@ export class WorkerThread {
   }
 
   /** What the thread has counted; where it does not answer in time, as it last said. */
-  async scrape(timeoutMs: number): Promise<MetricsSnapshot> {
-    const snapshot = await this.#ask(timeoutMs);
+  async snapshot(scraped: boolean, timeoutMs: number): Promise<MetricsSnapshot> {
+    const snapshot = await this.#ask(timeoutMs, { scraped });
     if (snapshot !== undefined) this.#snapshot = snapshot;
     return this.#snapshot;
   }
 
   /** What it has counted in some families; undefined where it does not answer in time. */
   read(only: readonly string[], timeoutMs: number): Promise<MetricsSnapshot | undefined> {
-    return this.#ask(timeoutMs, only);
+    return this.#ask(timeoutMs, { scraped: false, only });
   }
 
-  async #ask(timeoutMs: number, only?: readonly string[]): Promise<MetricsSnapshot | undefined> {
+  async #ask(
+    timeoutMs: number,
+    how: { readonly scraped: boolean; readonly only?: readonly string[] },
+  ): Promise<MetricsSnapshot | undefined> {
     if (this.#ended) return undefined;
     this.#lastScrape += 1;
     const scrape = this.#lastScrape;
-    this.tell({ kind: 'scrape', scrape, ...(only === undefined ? {} : { only }) });
+    this.tell({ kind: 'scrape', scrape, ...how });
     const answer = await new Promise<MetricsSnapshot | undefined>((resolve) => {
       const timer = setTimeout(() => resolve(undefined), timeoutMs);
       this.#scrapes.set(scrape, (snapshot) => {

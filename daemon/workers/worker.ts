@@ -70,8 +70,8 @@ function obey(message: ToWorker): void {
     if (changes.length === 1) setImmediate(applyInTurns);
   } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
-    const { scrape, only } = message;
-    tell({ kind: 'metrics', scrape, snapshot: only === undefined ? registry.snapshot() : registry.read(only) });
+    const { scrape, scraped, only } = message;
+    tell({ kind: 'metrics', scrape, snapshot: only === undefined ? registry.snapshot(scraped) : registry.read(only) });
   } else if (message.kind === 'evict') registry.evict(message.evictions);
   else if (message.kind === 'tap') taps.open(message.tap, message.request);
   else if (message.kind === 'untap') taps.close(message.tap);

@@ -74,18 +74,18 @@ export class Workers implements TapThreads {
 
   /** What `own`, the main thread's registry, and all others have counted, as Prometheus text. */
   async render(own: MetricsRegistry): Promise<string> {
-    return renderInTurns(await this.snapshot(own));
+    return renderInTurns(await this.snapshot(own, true));
   }
 
-  /** The same, summed. */
-  async snapshot(own: MetricsRegistry): Promise<MetricsSnapshot> {
-    const others = await this.#scrape();
-    return sumSnapshots([own.snapshot(), ...others]);
+  /** The same as a snapshot; `scraped`: see MetricsRegistry.snapshot. */
+  async snapshot(own: MetricsRegistry, scraped = false): Promise<MetricsSnapshot> {
+    const others = await this.#ask(scraped);
+    return sumSnapshots([own.snapshot(scraped), ...others]);
   }
 
   /** Ends the series that no thread has counted for a while; to be called once a minute or so. Gives their number. `now`: monotonic, ms. */
   async evictIdle(own: MetricsRegistry, now: number): Promise<number> {
-    const others = await this.#scrape();
+    const others = await this.#ask(false);
     const shown = own.snapshot();
     const idle = this.#idle.look(sumSnapshots([shown, ...others]), now);
     if (idle.size === 0) return 0;
@@ -102,8 +102,8 @@ export class Workers implements TapThreads {
     return [own.read(only), ...others];
   }
 
-  #scrape(): Promise<MetricsSnapshot[]> {
-    return Promise.all(this.#threads.map((thread) => thread.scrape(SCRAPE_MS)));
+  #ask(scraped: boolean): Promise<MetricsSnapshot[]> {
+    return Promise.all(this.#threads.map((thread) => thread.snapshot(scraped, SCRAPE_MS)));
   }
 
   /** Settles when the last request of each has ended. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { evictionsOf, IdleSeries } from '../../lib/idle-series.ts';
 import { MetricsRegistry } from '../../lib/metrics.ts';
 import { type MetricsSnapshot, renderInTurns, renderSnapshot, sumSnapshots } from '../../lib/metrics-snapshot.ts';
@@ -138,6 +140,27 @@ test('beyond its room a registry counts in one series a name, and what has ended
   evictIdle(eyes, [registry], 10 * MINUTE);
   family.with('world', 'new').inc();
   assert.match(registry.render(), /request_total\{service="world",pod="new"\} 1\n/);
+});
+
+test('an ended series that nobody holds any more begins anew as one', async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const registry = new MetricsRegistry(2);
+  const family = registry.counter('request_total', '', ['pod'], 'evicted');
+  family.with('a').inc();
+  const eyes = new IdleSeries();
+  evictIdle(eyes, [registry], 0);
+  evictIdle(eyes, [registry], 10 * MINUTE);
+  await new Promise<void>((resolve) => {
+    setImmediate(() => {
+      gc();
+      for (let i = 0; i < 3; i += 1) family.with('a').inc();
+      family.with('b').inc();
+      assert.equal(registry.droppedSeries, 0);
+      assert.match(registry.render(), /request_total\{pod="a"\} 3\nrequest_total\{pod="b"\} 1\n/);
+      resolve();
+    });
+  });
 });
 
 test('text that is made in turns is the same', async () => {
