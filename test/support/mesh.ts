@@ -33,6 +33,8 @@ interface DaemonKeys {
   readonly incomingRouterKeys: readonly string[];
   readonly keys: readonly string[];
   readonly workers: number;
+  /** `admin.access`, flow style. */
+  readonly access: string;
   readonly now: (() => number) | undefined;
 }
 
@@ -108,6 +110,7 @@ export class TestMesh {
       keys = [],
       workers = 1,
       now,
+      access = 'diagnostics: open, tap: open',
     }: Partial<DaemonKeys>,
   ): Promise<void> {
     const lines = (keys: readonly string[]) => keys.map((key) => `  ${key}\n`).join('');
@@ -117,7 +120,7 @@ export class TestMesh {
     await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
-      `admin: {ip: node, port: 0, shutdownGraceMs: 200, access: {diagnostics: open, tap: open}}
+      `admin: {ip: node, port: 0, shutdownGraceMs: 200, access: {${access}}}
 ${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing
