@@ -65,6 +65,7 @@ export class DataPath {
   readonly #peers: PeerTransport;
   readonly #routers: RouterFactory;
   readonly #listeners: Listener[] = [];
+  readonly #roles = new Map<Listener, RouterConfig['role']>();
   readonly #lagGuard: LagGuard;
   readonly #turns: CallerTurns;
   readonly #loopDelay: LoopDelay;
@@ -123,6 +124,7 @@ export class DataPath {
       for (const server of router.servers) {
         const listener = this.#listener(router, server, index, ports?.[index] ?? server.port);
         this.#listeners.push(listener);
+        this.#roles.set(listener, router.role);
         const address = await listener.listen();
         log.info({ router: router.label, role: router.role, ...address }, 'router listens');
         addresses.push(address);
@@ -182,10 +184,11 @@ export class DataPath {
     const { workerConnections, workerBusy, workerStall, workerLag } = this.#metrics;
     const { registry, place } = this.#options;
     const worker = String(place.index);
-    let [open, accepted, read, written] = [0, 0, 0, 0];
+    let [accepted, read, written] = [0, 0, 0];
+    const open = { outgoing: 0, incoming: 0 };
     for (const listener of this.#listeners) {
       const bytes = listener.bytes();
-      open += listener.openConnections;
+      open[this.#roles.get(listener) ?? 'outgoing'] += listener.openConnections;
       accepted += listener.acceptedConnections;
       read += bytes.read;
       written += bytes.written;
@@ -193,7 +196,7 @@ export class DataPath {
     callerBytes.with('read').value = read;
     callerBytes.with('written').value = written;
     droppedSeries.with().value = registry.droppedSeries;
-    connections.with('caller').set(open);
+    for (const { role } of this.#options.config.routers) connections.with('caller', role).set(open[role]);
     connections.with('pod').set(this.#podPool.openConnections);
     connections.with('peer').set(this.#peers.openConnections);
     for (const [side, pool] of [

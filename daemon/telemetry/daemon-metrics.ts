@@ -140,7 +140,10 @@ export class DaemonMetrics {
       'Requests that policies forbid: refused under enforce, let through under audit.',
       ['router', 'mode', 'direction'],
     );
-    this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', ['side']);
+    this.connections = registry.gauge('open_connections', 'Open connections, by whom they lead to.', [
+      'side',
+      'router',
+    ]);
     this.poolConnections = registry.gauge(
       'pool_connections',
       'Connections to pods and to daemons: all that are open, and of those the ones that wait for a request, and that have one.',

@@ -36,9 +36,11 @@ export async function startDaemon(
     readonly nodeArgs?: readonly string[];
     /** Further keys of the router (flow style YAML). */
     readonly routerKeys?: string;
+    /** Further keys of the whole, one or more lines. */
+    readonly keys?: string;
   },
 ): Promise<number> {
-  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU, routerKeys = '' } = place;
+  const { router, port, adminPort, webPort, workers, cpu = PROXY_CPU, routerKeys = '', keys = '' } = place;
   const own = join(place.dir, `daemon-${port}`);
   mkdirSync(join(own, 'disco'), { recursive: true });
   for (const [name, ports] of Object.entries({ web: [webPort], ...place.names })) {
@@ -47,7 +49,7 @@ export async function startDaemon(
   const config = join(own, 'daemon.yaml');
   writeFileSync(
     config,
-    `${workers === undefined ? '' : `workers: ${workers}\n`}admin: {port: ${adminPort}}
+    `${workers === undefined ? '' : `workers: ${workers}\n`}${keys}${keys === '' ? '' : '\n'}admin: {port: ${adminPort}}
 namers: [{kind: io.l5d.fs, rootDir: ${own}/disco}]
 routers: [{protocol: http, label: ${router}, servers: [{port: ${port}}], ${routerKeys}}]
 `,

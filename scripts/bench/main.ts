@@ -5,7 +5,7 @@
  * `npm run bench -- memory` measures memory, `-- soak` whether anything grows in an hour of mixed traffic, `-- webhook` what
  * a review takes, `-- workers` what a second thread brings, `-- neighbours` what a noisy caller costs the others, `-- failures [case …]`
  * what slow, failing and missing pods cost, `-- discovery` what the size of a cluster costs, `-- tls` what mutual TLS between two hops
- * costs, `-- rotation` whether certificates and CAs that change all the time fail a request.
+ * costs, `-- telemetry` what counting and being scraped cost, `-- rotation` whether certificates and CAs that change all the time fail a request.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -27,6 +27,7 @@ import { measureRotation } from './rotation.ts';
 import { medianOf, type RoundOptions, runRounds, type Series } from './rounds.ts';
 import { soak } from './soak.ts';
 import { DIRECT, startAll, startBoth } from './subjects.ts';
+import { measureTelemetry } from './telemetry.ts';
 import { measureTls } from './tls.ts';
 import { verdictLine, verdicts } from './wanted.ts';
 import { measureWebhook } from './webhook.ts';
@@ -67,6 +68,7 @@ try {
   else if (positionals.includes('workers')) print(await measureWorkers(processes, dir, ROOT, foreignCpuUs));
   else if (positionals.includes('neighbours')) await neighbours();
   else if (positionals.includes('tls')) await tls();
+  else if (positionals.includes('telemetry')) await telemetry();
   else if (positionals.includes('rotation')) await rotation();
   else if (positionals.includes('soak')) await soakLong();
   else if (positionals[0] === 'failures') await failures(positionals.slice(1));
@@ -140,6 +142,10 @@ async function rotation(): Promise<void> {
 
 async function tls(): Promise<void> {
   for (const verdict of await measureTls(processes, dir, ROOT, foreignCpuUs, print)) print(verdictLine(verdict));
+}
+
+async function telemetry(): Promise<void> {
+  for (const verdict of await measureTelemetry(processes, dir, ROOT, foreignCpuUs, print)) print(verdictLine(verdict));
 }
 
 async function soakLong(): Promise<void> {

@@ -117,6 +117,17 @@ export function cpuRatio(a: Series, b: Series): number {
   return medianOfPairs(a, b, (one, other) => one.cpuUsPerRequest / other.cpuUsPerRequest);
 }
 
+/** Medians of a series as one line of text. */
+export function seriesLine(entry: Series): string {
+  const columns = [
+    medianOf(entry, 'requestsPerSecond').toFixed(0).padStart(8),
+    `${medianOf(entry, 'cpuUsPerRequest').toFixed(1)} µs CPU`.padStart(16),
+    `p50 ${medianOf(entry, 'p50Ms').toFixed(2)} ms`.padStart(14),
+    `p99 ${medianOf(entry, 'p99Ms').toFixed(2)} ms`.padStart(14),
+  ];
+  return `${entry.case.title.padEnd(36)}${entry.subject.name.padEnd(22)}${columns.join('')}`;
+}
+
 async function measure(generator: Generator, one: Case, subject: Subject, seconds: number): Promise<Sample> {
   const before = usage(subject.pids);
   const result = await generator.load(subject.ports ?? subject.port, one, seconds).catch((error: unknown) => {

@@ -11,11 +11,11 @@ import { freePorts, PROXY_CPU, type Processes } from './processes.ts';
 import {
   cpuRatio,
   cpuRatioQuartiles,
-  medianOf,
   medianOfPairs,
   type RoundOptions,
   runRounds,
   type Series,
+  seriesLine,
 } from './rounds.ts';
 import { DIRECT, type Subject, startTwoHops, startUpstream } from './subjects.ts';
 import { TlsMesh } from './tls-mesh.ts';
@@ -57,7 +57,7 @@ export async function measureTls(
     print(
       `${series.length * ROUNDS.rounds} samples, ${repeated} repeated, ${disturbed} kept though other programs ran`,
     );
-    for (const one of series) print(line(one));
+    for (const one of series) print(seriesLine(one));
     return verdictsOf(series);
   } finally {
     await mesh.stop();
@@ -114,14 +114,4 @@ function verdictsOf(series: readonly Series[]): Verdict[] {
   if (own === undefined || direct === undefined) return ratios;
   const added = medianOfPairs(own, direct, (proxied, straight) => proxied.p99Ms - straight.p99Ms);
   return [...ratios, verdict('added p99 at 1 000 requests/s', ADDED_P99_MS, added, ' ms')];
-}
-
-function line(entry: Series): string {
-  const columns = [
-    medianOf(entry, 'requestsPerSecond').toFixed(0).padStart(8),
-    `${medianOf(entry, 'cpuUsPerRequest').toFixed(1)} µs CPU`.padStart(16),
-    `p50 ${medianOf(entry, 'p50Ms').toFixed(2)} ms`.padStart(14),
-    `p99 ${medianOf(entry, 'p99Ms').toFixed(2)} ms`.padStart(14),
-  ];
-  return `${entry.case.title.padEnd(36)}${entry.subject.name.padEnd(22)}${columns.join('')}`;
 }
