@@ -229,7 +229,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       service: serviceConfigs(r.service),
       client: clientConfigs(r.client),
       tls: r.tls ?? 'off',
-      clientTls: clientTls(r.client.tls),
+      clientTls: clientTls(r.client),
       bindingTimeoutMs: r.bindingTimeoutMs,
       policy: r.policy,
       clientHeader: r.clientHeader,

@@ -157,12 +157,13 @@ export const clientSchema = z.strictObject({
   kind: oneOf(KINDS).default('io.l5d.global'),
   ...clientKeys,
   tls: clientTlsSchema.optional(),
-  configs: z.array(z.strictObject({ prefix, ...clientKeys })).optional(),
+  configs: z.array(z.strictObject({ prefix, ...clientKeys, tls: clientTlsSchema.optional() })).optional(),
 });
 
 /** Keys for the destinations that `prefix` matches; undefined: for all. */
 export type ServiceConfig = Omit<NonNullable<z.output<typeof serviceSchema>['configs']>[number], 'prefix'> & Scope;
-export type ClientConfig = Omit<NonNullable<z.output<typeof clientSchema>['configs']>[number], 'prefix'> & Scope;
+export type ClientConfig = Omit<NonNullable<z.output<typeof clientSchema>['configs']>[number], 'prefix' | 'tls'> &
+  Scope;
 interface Scope {
   readonly prefix?: string | undefined;
 }
@@ -172,9 +173,9 @@ export function serviceConfigs({ kind: _, configs, ...all }: z.output<typeof ser
   return configs ?? [all];
 }
 
-/** As `serviceConfigs`. */
+/** As `serviceConfigs`. TLS is of the router: tls-config.ts. */
 export function clientConfigs({ kind: _, tls: _tls, configs, ...all }: z.output<typeof clientSchema>): ClientConfig[] {
-  return configs ?? [all];
+  return configs?.map(({ tls: _ofEntry, ...keys }) => keys) ?? [all];
 }
 
 /** Keys that do not go with the kind: `configs` is of io.l5d.static, all others of io.l5d.global. `where`: the config's path. */

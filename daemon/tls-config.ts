@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ConfigProblem } from '../lib/config-file.ts';
+import { hasPrefix } from './router/path-prefix.ts';
 
 /** linkerd's file form of TLS: `routers[].client.tls` and `routers[].servers[].tls`. */
 
@@ -68,8 +69,18 @@ export interface ServerTlsConfig extends CredentialFiles {
   readonly requireClientAuth: boolean;
 }
 
-/** Undefined where it is not enabled. */
-export function clientTls(raw: z.output<typeof clientTlsSchema> | undefined): ClientTlsConfig | undefined {
+type RawClientTls = z.output<typeof clientTlsSchema>;
+
+/** A router's `client` key, as far as it speaks of TLS. */
+export interface RawClient {
+  readonly tls?: RawClientTls | undefined;
+  /** Under linkerd's `kind: io.l5d.static`. */
+  readonly configs?: readonly { readonly prefix: string; readonly tls?: RawClientTls | undefined }[] | undefined;
+}
+
+/** Undefined where it is not enabled. Of several entries the last outdoes the others (linkerd's rule). */
+export function clientTls(client: RawClient): ClientTlsConfig | undefined {
+  const raw = client.configs?.findLast(({ tls }) => tls !== undefined)?.tls ?? client.tls;
   if (raw === undefined || !raw.enabled) return undefined;
   const { commonName, disableValidation, trustCerts, trustCertsBundle, clientAuth } = raw;
   return {
@@ -93,7 +104,7 @@ export function serverTls(raw: z.output<typeof serverTlsSchema> | undefined): Se
 export interface RouterTls {
   /** As the file has it. */
   readonly tls?: string | undefined;
-  readonly client: { readonly tls?: z.output<typeof clientTlsSchema> | undefined };
+  readonly client: RawClient;
   readonly servers: readonly { readonly tls?: z.output<typeof serverTlsSchema> | undefined }[];
   readonly interpreter: { readonly transformers: readonly { readonly kind: string }[] };
 }
@@ -102,7 +113,7 @@ export interface RouterTls {
 export function misplacedTls(where: string, { tls, client, servers, interpreter }: RouterTls): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const files = [
-    ...(client.tls?.enabled === true ? [`${where}.client.tls`] : []),
+    ...clientPlaces(where, client),
     ...servers.flatMap((server, i) => (server.tls?.enabled === true ? [`${where}.servers[${i}].tls`] : [])),
   ];
   if (tls !== undefined && files.length > 0) {
@@ -115,9 +126,32 @@ export function misplacedTls(where: string, { tls, client, servers, interpreter 
       'daemons speak TLS to each other alone: give the router an io.l5d.k8s.daemonset or io.l5d.k8s.localnode transformer';
     problems.push({ where: `${where}.tls`, what });
   }
-  if (client.tls?.enabled === true && !transformers.some(({ kind }) => kind === 'io.l5d.k8s.daemonset')) {
+  if (!transformers.some(({ kind }) => kind === 'io.l5d.k8s.daemonset')) {
     const what = 'only other daemons are spoken to in TLS: it goes with an io.l5d.k8s.daemonset transformer';
-    problems.push({ where: `${where}.client.tls`, what });
+    problems.push(...clientPlaces(where, client).map((place) => ({ where: place, what })));
   }
-  return problems;
+  return [...problems, ...narrowTls(where, client)];
+}
+
+function clientPlaces(where: string, { tls, configs = [] }: RawClient): string[] {
+  return [
+    ...(tls?.enabled === true ? [`${where}.client.tls`] : []),
+    ...configs.flatMap((entry, i) => (entry.tls?.enabled === true ? [`${where}.client.configs[${i}].tls`] : [])),
+  ];
+}
+
+/** linkerd has a client for each destination; here all destinations behind a daemon share the connections to it. */
+function narrowTls(where: string, { configs = [] }: RawClient): ConfigProblem[] {
+  const what =
+    'daemons are spoken to alike whatever Service is meant, over connections that all Services share: give tls in an entry that is for all of them (prefix: /), or beside configs';
+  return configs.flatMap(({ prefix, tls }, i) =>
+    tls === undefined || isOfAllServices(prefix) ? [] : [{ where: `${where}.client.configs[${i}].tls`, what }],
+  );
+}
+
+/** As client ids of Services have it, with or without what a transformer puts before (route-policies.ts). */
+function isOfAllServices(prefix: string): boolean {
+  const id = prefix.search(/\/#(?:\/|$)/);
+  const ofService = prefix.startsWith('/%') ? prefix.slice(id === -1 ? prefix.length : id) : prefix;
+  return hasPrefix('/#/io.l5d.k8s/?/?/?', ofService); // ? is no name, and matches what stands for any alone
 }

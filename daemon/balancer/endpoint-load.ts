@@ -158,6 +158,15 @@ export class EndpointLoad {
     this.accrual.failed(now);
   }
 
+  /**
+   * A policy refused in its place. To its Service's callers it is to look like the others, lest so quick an answer, or none from it
+   * at all, draw requests to it or keep them away.
+   */
+  denied(now: number): void {
+    this.#prove(now);
+    this.#latency.begin(Math.max(this.#latency.value(now), this.#usual.observedMs), now);
+  }
+
   #prove(now: number): void {
     if (!this.#proven) this.#latency.begin(this.#usual.meanMs, now);
     this.#proven = true;

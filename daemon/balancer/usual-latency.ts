@@ -18,13 +18,21 @@ export class UsualLatency {
   floorMs = MOST_MS;
   #deviation = MOST_MS / FACTOR;
   #stamp = 0;
+  /** The weight of all that was observed, up to 1. */
+  #known = 0;
 
   /** An answer came after so many ms, so many sooner or later than was expected of its pod. */
   observe(latencyMs: number, deviationMs: number, now: number): void {
     const weight = Math.min(MOST_WEIGHT, Math.max(0, now - this.#stamp) / WINDOW_MS);
     this.#stamp = now;
     this.meanMs += (latencyMs - this.meanMs) * weight;
+    this.#known += (1 - this.#known) * weight;
     this.#deviation += (deviationMs - this.#deviation) * weight;
     this.floorMs = Math.min(MOST_MS, Math.max(LEAST_MS, FACTOR * this.#deviation));
+  }
+
+  /** The mean of what was observed, however little that is; 0 where nothing is known. */
+  get observedMs(): number {
+    return this.#known === 0 ? 0 : this.meanMs / this.#known;
   }
 }

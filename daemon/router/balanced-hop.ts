@@ -129,6 +129,7 @@ export abstract class BalancedHop implements Hop {
   }
 
   lost(code: ProxyErrorCode, _byPeer: boolean, now: number): void {
+    if (code === 'policy_denied') this.endpoint.denied(now);
     if (!isPodsFault(code)) return;
     if (code === 'connect_failed') this.#reach?.failed(now);
     this.endpoint.lost(now);

@@ -247,7 +247,7 @@ export class Forwarding implements BodySink, ResponseSink, ExchangeWatcher, Time
     this.#finish(0);
   }
 
-  /** Whether a peer's policies speak and no application: so quick an answer says nothing of its pod. */
+  /** Whether a peer's policies speak and no application: so quick an answer is not to count as its pod's. */
   #deniedByPeer(head: ResponseHead): boolean {
     const hop = this.#hop as Hop;
     if (head.status !== 403 || !hop.peer || meshErrorOf(head)?.code !== 'policy_denied') return false;

@@ -145,6 +145,37 @@ describe('daemon config', () => {
     });
   }
 
+  for (const prefix of [
+    '/',
+    '/#/io.l5d.k8s',
+    '/#/io.l5d.k8s/*/{port}',
+    '/%/io.l5d.k8s.daemonset/nodemesh/incoming/nodemesh-daemon',
+    '/%/io.l5d.k8s.daemonset/nodemesh/incoming/nodemesh-daemon/#/io.l5d.k8s',
+  ]) {
+    test(`TLS by files for all Services under io.l5d.static, as ${prefix}`, () => {
+      const configs = `[{prefix: '${prefix}', tls: {commonName: a}}, {prefix: /#/io.l5d.k8s/shop, requestAttemptTimeoutMs: 1}]`;
+      const client = `  client: {kind: io.l5d.static, configs: ${configs}}\n`;
+      const [router] = parseDaemonConfig('f', SEED.replace('label: outgoing\n', `$&${client}`), ENVIRONMENT).routers;
+      assert.equal(router?.clientTls?.commonName, 'a');
+      assert.deepEqual(router?.client, [{ prefix }, { prefix: '/#/io.l5d.k8s/shop', requestAttemptTimeoutMs: 1 }]);
+    });
+  }
+
+  for (const prefix of [
+    '/#/io.l5d.k8s/shop',
+    '/$/inet',
+    '/#/io.l5d.k8s/*/*/world',
+    '/%/io.l5d.k8s.daemonset/nodemesh/incoming/nodemesh-daemon/#/io.l5d.k8s/shop',
+  ]) {
+    test(`TLS by files for some destinations alone is refused, as ${prefix}`, () => {
+      const client = `  client: {kind: io.l5d.static, configs: [{prefix: '${prefix}', tls: {commonName: a}}]}\n`;
+      assert.match(
+        problems(SEED.replace('label: outgoing\n', `$&${client}`)).join(),
+        /routers\[0\]\.client\.configs\[0\]\.tls: daemons are spoken to alike whatever Service/,
+      );
+    });
+  }
+
   test('TLS by files is refused where nobody could answer it', () => {
     const client = 'routers: [{protocol: http, client: {tls: {commonName: a}}}]';
     assert.match(problems(client).join(), /client\.tls: .*goes with an io\.l5d\.k8s\.daemonset transformer/);
