@@ -14,13 +14,13 @@ import { FsNamer } from './naming/fs-namer.ts';
 import { KubernetesNamer, type ReservedPorts } from './naming/kubernetes-namer.ts';
 import { Resolver } from './naming/resolver.ts';
 import type { Gateway } from './naming/transformers/daemonset.ts';
-import { composeTransform, type Transform } from './naming/transformers/transform.ts';
+import { composeTransform, type Transform, UNCHANGED } from './naming/transformers/transform.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { CallerSources } from './policy/caller-sources.ts';
 import { Callers } from './policy/callers.ts';
 import { clientAccess } from './policy/client-access.ts';
 import { EgressGuard, nodePortPurpose } from './policy/egress-guard.ts';
-import { type Duty, EndpointGate } from './policy/endpoint-gate.ts';
+import { dutiesOf, EndpointGate } from './policy/endpoint-gate.ts';
 import type { OwnAddresses } from './policy/own-addresses.ts';
 import { Destination } from './router/destination.ts';
 import { type ContextRules, contextRules, viaPseudonym } from './router/forwarded-head.ts';
@@ -303,13 +303,3 @@ export class RouterFactory {
       (nodePortPurpose(port) !== undefined || own.has(port)) && (state.nodes.has(address) || this.#isDaemon(address));
   }
 }
-
-function dutiesOf(egress: RouterConfig['policy'], ingress: RouterConfig['policy']): Duty[] {
-  const modes = { egress, ingress };
-  return (['egress', 'ingress'] as const).flatMap((direction) => {
-    const mode = modes[direction];
-    return mode === 'off' ? [] : [{ direction, mode }];
-  });
-}
-
-const UNCHANGED: Transform = { version: 0, apply: (set) => set };

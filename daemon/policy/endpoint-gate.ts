@@ -15,6 +15,15 @@ export interface Duty {
   readonly mode: PolicyMode;
 }
 
+/** Judges in the directions that are not `off`. */
+export function dutiesOf(egress: PolicyMode | 'off', ingress: PolicyMode | 'off'): Duty[] {
+  const modes = { egress, ingress };
+  return (['egress', 'ingress'] as const).flatMap((direction) => {
+    const mode = modes[direction];
+    return mode === 'off' ? [] : [{ direction, mode }];
+  });
+}
+
 export interface GateOptions {
   readonly view: PolicyView;
   readonly nodeName: string;

@@ -43,7 +43,7 @@ describe('two daemons, and what they tell of requests', () => {
     answering = echo;
     mesh = await TestMesh.start(NODES, true, {
       tls: 'required',
-      adminKeys: 'access: {tap: open}',
+      access: 'tap: open',
       routerKeys: ['policy: enforce'],
       incomingRouterKeys: ['clientHeader: true'],
       keys: ['telemetry: [{kind: nodemesh.tap, redact: [x-secret]}, {kind: io.l5d.recentRequests, sampleRate: 1}]'],

@@ -26,7 +26,6 @@ export interface TestPod {
 type NewPod = Omit<TestPod, 'port'> & { readonly deployment?: string };
 
 interface DaemonKeys {
-  readonly adminKeys: string;
   readonly incomingKeys: string;
   /** One key a line. */
   readonly routerKeys: readonly string[];
@@ -34,6 +33,8 @@ interface DaemonKeys {
   readonly incomingRouterKeys: readonly string[];
   readonly keys: readonly string[];
   readonly workers: number;
+  /** `admin.access`, flow style. */
+  readonly access: string;
   readonly now: (() => number) | undefined;
 }
 
@@ -55,7 +56,7 @@ export class TestMesh {
   }
 
   /**
-   * Starts the API and one daemon a node, and waits until all are ready and know each other. `adminKeys` are added to `admin`, `incomingKeys` to the
+   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` to the
    * incoming routers' servers (flow style YAML), `routerKeys` to all routers, `outgoingRouterKeys` and `incomingRouterKeys` to those, `keys` to
    * the whole; `tls` is of all daemons, or by node; `workers` and the monotonic clock `now` of all. `before` fills the API before the first daemon starts.
    */
@@ -102,7 +103,6 @@ export class TestMesh {
     nodeName: string,
     nodeIp: string,
     {
-      adminKeys = 'access: {diagnostics: open, tap: open}',
       incomingKeys = '',
       routerKeys = [],
       outgoingRouterKeys = [],
@@ -110,6 +110,7 @@ export class TestMesh {
       keys = [],
       workers = 1,
       now,
+      access = 'diagnostics: open, tap: open',
     }: Partial<DaemonKeys>,
   ): Promise<void> {
     const lines = (keys: readonly string[]) => keys.map((key) => `  ${key}\n`).join('');
@@ -119,7 +120,7 @@ export class TestMesh {
     await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
-      `admin: {ip: node, port: 0, shutdownGraceMs: 200, ${adminKeys}}
+      `admin: {ip: node, port: 0, shutdownGraceMs: 200, access: {${access}}}
 ${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing

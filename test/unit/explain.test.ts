@@ -4,7 +4,9 @@ import { redactedConfig } from '../../daemon/admin/config.ts';
 import { policyVerdict } from '../../daemon/admin/policy-verdict.ts';
 import { DEFAULT_BALANCER } from '../../daemon/balancer/balancer.ts';
 import { drawnShares, type MemberState } from '../../daemon/balancer/shares.ts';
+import { composeTransform } from '../../daemon/naming/transformers/transform.ts';
 import type { PolicyFinding } from '../../daemon/policy/endpoint-gate.ts';
+import { unrouted } from '../../daemon/router/destination.ts';
 
 const member = (more: Partial<MemberState> = {}): MemberState => ({
   queue: 0,
@@ -107,4 +109,26 @@ test('a config is shown without what may be secret', () => {
     names: { a: [1] },
     nothing: null,
   });
+});
+
+test('a transformer says why it drops what it drops', () => {
+  const daemons = { kind: 'io.l5d.k8s.daemonset', namespace: 'mesh', service: 'daemon', port: 'incoming' } as const;
+  const transform = composeTransform(
+    [{ ...daemons, fallback: 'fail' }, { kind: 'io.l5d.k8s.localnode' }],
+    'node-1',
+    () => ({ version: 1, byNode: () => new Map() }),
+  );
+  const at = (nodeName: string | undefined) => ({
+    ip: '10.0.0.1',
+    port: 80,
+    nodeName,
+    pod: undefined,
+    hostname: undefined,
+    zone: undefined,
+  });
+  const [daemonset, localnode] = transform.steps ?? [];
+  assert.deepEqual(daemonset?.apply(unrouted([at('node-2'), at(undefined)])), []);
+  assert.equal(daemonset?.why(at('node-2')), 'no ready daemon on node node-2, and fallback is "fail"');
+  assert.equal(daemonset?.why(at(undefined)), 'on no node that is known, and fallback is "fail"');
+  assert.equal(localnode?.why(at('node-2')), 'not on node node-1 (localnode)');
 });

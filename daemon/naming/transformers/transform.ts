@@ -19,6 +19,9 @@ export interface Transform {
   readonly steps?: readonly TransformStep[];
 }
 
+/** What is outside the cluster is on no node. */
+export const UNCHANGED: Transform = { version: 0, apply: (set) => set };
+
 /** One transformer. */
 export interface TransformStep {
   readonly kind: TransformerConfig['kind'];
