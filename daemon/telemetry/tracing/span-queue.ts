@@ -51,12 +51,13 @@ export class SpanQueue {
       return;
     }
     this.#queued.push(span);
-    this.#sendSoon();
+    if (this.#timer === undefined || this.#queued.length === MAX_BATCH) this.#sendSoon();
   }
 
   /** Sends what is queued, for `graceMs` at most; then closes. What is left is counted as dropped. Never rejects. */
   async stop(graceMs: number): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#timer);
     let over = false;
     const timer = setTimeout(() => {
       over = true;
@@ -80,7 +81,8 @@ export class SpanQueue {
   }
 
   #sendSoon(): void {
-    if (this.#timer !== undefined || this.#sending !== undefined) return;
+    if (this.#sending !== undefined) return;
+    clearTimeout(this.#timer);
     // A collector that fails is asked once a delay, however many wait.
     const delayMs = this.#queued.length >= MAX_BATCH && !this.#failing ? 0 : DELAY_MS;
     this.#timer = setTimeout(() => {
