@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { type SpanExporter, SpanQueue } from '../../daemon/telemetry/tracing/span-queue.ts';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Span } from '../../daemon/telemetry/tracing/span.ts';
+import { type SpanExporter, SpanQueue } from '../../daemon/telemetry/tracing/span-queue.ts';
 import { createLog } from '../../lib/log.ts';
 import { Counter } from '../../lib/metrics.ts';
 
