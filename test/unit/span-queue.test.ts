@@ -75,7 +75,7 @@ test('spans leave after a second, in one batch', async () => {
   assert.deepEqual(counts(), [3, 0, 0]);
 });
 
-test('one batch at a time, of 512 at most; what finds the queue full is dropped', async () => {
+test('one batch at a time, of 128 at most; what finds the queue full is dropped', async () => {
   add(1);
   await pass(1_000);
   add(3_000);
@@ -83,31 +83,31 @@ test('one batch at a time, of 512 at most; what finds the queue full is dropped'
   assert.deepEqual(counts(), [0, 3_000 - 2_048, 0]);
   await exporter.answer();
   await pass(0);
-  assert.deepEqual(exporter.batches, [1, 512]);
+  assert.deepEqual(exporter.batches, [1, 128]);
 });
 
 test('a whole batch does not wait', async () => {
-  add(511);
+  add(127);
   await pass(0);
   assert.deepEqual(exporter.batches, []);
   add(1);
   await pass(0);
-  assert.deepEqual(exporter.batches, [512]);
+  assert.deepEqual(exporter.batches, [128]);
 });
 
 test('a collector that hangs is given up after five seconds, and asked again a second later', async () => {
-  add(512);
+  add(128);
   await pass(0);
-  assert.deepEqual(exporter.batches, [512]);
+  assert.deepEqual(exporter.batches, [128]);
   await pass(4_999);
   assert.deepEqual(counts(), [0, 0, 0]);
   await pass(1);
-  assert.deepEqual(counts(), [0, 0, 512]);
+  assert.deepEqual(counts(), [0, 0, 128]);
   add(1_000);
   await pass(999);
-  assert.deepEqual(exporter.batches, [512], 'not at once, though many wait');
+  assert.deepEqual(exporter.batches, [128], 'not at once, though many wait');
   await pass(1);
-  assert.deepEqual(exporter.batches, [512, 512]);
+  assert.deepEqual(exporter.batches, [128, 128]);
 });
 
 test('a span that the collector did not take is not sent again', async () => {
@@ -120,14 +120,14 @@ test('a span that the collector did not take is not sent again', async () => {
 });
 
 test('at the end all that waits is sent, and what comes later dropped', async () => {
-  add(600);
+  add(200);
   const stopped = queue.stop(1_000);
   await exporter.answer();
   await exporter.answer();
   await stopped;
-  assert.deepEqual(exporter.batches, [512, 88]);
+  assert.deepEqual(exporter.batches, [128, 72]);
   add(1);
-  assert.deepEqual(counts(), [600, 1, 0]);
+  assert.deepEqual(counts(), [200, 1, 0]);
   assert.equal(exporter.closed, 1);
 });
 
@@ -136,6 +136,6 @@ test('the end waits no longer than it is given for a collector that hangs', asyn
   const stopped = queue.stop(1_000);
   await pass(1_000);
   await stopped;
-  assert.deepEqual(counts(), [0, 1_500 - 512, 512]);
+  assert.deepEqual(counts(), [0, 1_500 - 128, 128]);
   assert.equal(exporter.closed, 1);
 });

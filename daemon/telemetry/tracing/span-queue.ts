@@ -4,7 +4,8 @@ import type { Span } from './span.ts';
 
 /** What a queue holds at most: some 2 MB of spans. */
 const MAX_QUEUED = 2_048;
-const MAX_BATCH = 512;
+/** So few that a batch's making takes the event loop a millisecond or two. */
+const MAX_BATCH = 128;
 /** OpenTelemetry's is 5 s; a span is looked for sooner. */
 const DELAY_MS = 1_000;
 /** A collector that has not answered by then gets no more of that batch. */
