@@ -13,7 +13,8 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
-import { Recorder } from './telemetry/recorder.ts';
+import { TapHub } from './telemetry/tap-hub.ts';
+import { Telemetry } from './telemetry/telemetry.ts';
 import { claimPorts } from './workers/claim-ports.ts';
 import { Workers } from './workers/workers.ts';
 
@@ -75,7 +76,8 @@ class Daemon implements RunningDaemon {
   listening: Record<string, ListenerAddress[]> = {};
   readonly #options: DaemonOptions;
   readonly #registry = new MetricsRegistry();
-  readonly #recorder: Recorder;
+  readonly #telemetry: Telemetry;
+  readonly #taps: TapHub;
   readonly #watch: ClusterWatch | undefined;
   readonly #identity: KubernetesIdentity | undefined;
   readonly #dataPath: DataPath;
@@ -96,6 +98,7 @@ class Daemon implements RunningDaemon {
       logLevel: log.level as LogLevel | 'silent', // as createLog was given it
       entry: options.workerEntry,
       onLost: options.onWorkerLost,
+      onTapped: (batch) => this.#taps.onBatch(batch),
     });
     if (config.kubernetes !== undefined) {
       this.#watch = new ClusterWatch({
@@ -113,10 +116,12 @@ class Daemon implements RunningDaemon {
     this.#identity = this.#makeIdentity();
     const modes = this.#registry.gauge('tls_mode', 'How a router speaks to other daemons.', ['router', 'mode']);
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
-    this.#recorder = new Recorder(environment.nodeName, options);
+    this.#telemetry = new Telemetry({ ...options, registry: this.#registry });
+    const { recorder, redactedHeaders: redacted, recent } = this.#telemetry;
+    this.#taps = new TapHub({ recorder, redacted, recent, now: options.now, threads: this.#workers });
     this.#dataPath = new DataPath({
       ...options,
-      recorder: this.#recorder,
+      recorder,
       place: { index: 0, count, limitTables },
       state,
       identity: this.#identity,
@@ -143,6 +148,7 @@ class Daemon implements RunningDaemon {
         ip: config.admin.ip,
         review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
       }),
+      routes: this.#taps.routes,
       log,
     });
     await this.#listen();
@@ -158,6 +164,7 @@ class Daemon implements RunningDaemon {
     if (!force) await this.#drain();
     this.#dataPath.destroy();
     await this.#workers.stop();
+    await this.#telemetry.stop();
     await this.#identity?.stop();
     await this.#watch?.stop();
     await this.#adminServer?.close();

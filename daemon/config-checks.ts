@@ -16,6 +16,7 @@ export function misfits(config: RawConfig, environment: DaemonEnvironment): Conf
     ...duplicatePorts(config),
     ...policyWithoutCallers(config),
     ...misplacedClientHeaders(config),
+    ...sharedAccessLogs(config),
     ...unknownNodeAddress(config, environment),
   ];
 }
@@ -99,6 +100,16 @@ function policyWithoutCallers(config: RawConfig): ConfigProblem[] {
     if (r.policy !== 'enforce' || masked.length === 0) return [];
     const what = `enforce tells pods by their own addresses, and ${masked.join(', ')} does without: a hostPort, for one, hides them behind the node's (overlay host-port). List localPods there, or give audit or off`;
     return [{ where, what }];
+  });
+}
+
+/** Records tell routers apart by their direction. */
+function sharedAccessLogs(config: RawConfig): ConfigProblem[] {
+  return config.routers.flatMap((r, i) => {
+    const other = config.routers.findIndex((one, j) => j !== i && roleOf(one) === roleOf(r));
+    if (r.httpAccessLog === undefined || other === -1) return [];
+    const what = `routers[${other}] is ${roleOf(r)} too, and its requests would be in this file as well; use telemetry's nodemesh.accessLog`;
+    return [{ where: `routers[${i}].httpAccessLog`, what }];
   });
 }
 

@@ -18,7 +18,7 @@ import {
   serviceSchema,
 } from './policy-config.ts';
 import { type TracingConfig, traceForms, tracePropagator, tracingConfig } from './telemetry/tracing/tracing-config.ts';
-import { ofKind, type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
+import { httpAccessLog, ofKind, type TelemetryConfig, telemetrySchema } from './telemetry-config.ts';
 import {
   type ClientTlsConfig,
   clientTls,
@@ -92,6 +92,7 @@ const router = z.strictObject({
   policy: z.enum(POLICY_MODES, { error: `give one of ${POLICY_MODES.join(', ')}` }).default('off'),
   clientHeader: z.boolean().default(false),
   tracePropagator: tracePropagator.optional(),
+  httpAccessLog,
   servers: z.array(server).min(1, 'give at least one server, or leave the key out for the default one').prefault([{}]),
 });
 
@@ -168,6 +169,8 @@ export interface RouterConfig {
   readonly clientHeader: boolean;
   /** How requests that are traced say so, beside traceparent and the forms that they came in: bits of TraceForm. */
   readonly traceForms: number;
+  /** A file for lines in Apache's combined format. */
+  readonly httpAccessLog: string | undefined;
   /** TLS by files, to peers; `tls` is off then. */
   readonly clientTls: ClientTlsConfig | undefined;
   readonly servers: readonly ServerConfig[];
@@ -243,6 +246,7 @@ export function parseDaemonConfig(file: string, text: string, environment: Daemo
       policy: r.policy,
       clientHeader: r.clientHeader,
       traceForms: traceForms(r.tracePropagator),
+      httpAccessLog: r.httpAccessLog,
       servers: r.servers.map((s) => ({
         ip: address(s.ip),
         port: s.port ?? defaultPort(r),

@@ -77,6 +77,9 @@ const traceLog = z
   })
   .transform((log) => ({ ...log, level: TRACE_LEVELS[log.level] }));
 
+/** linkerd's router key: a file for the requests of one router, in the format of Apache's httpd that is called combined. */
+export const httpAccessLog = z.string().refine(isAbsolute, 'give an absolute path').optional();
+
 const REQUESTS = 'give a number of requests, 1 to 1000';
 const recentRequests = z.strictObject({
   kind: z.literal('io.l5d.recentRequests'),
@@ -113,6 +116,16 @@ export const telemetrySchema = z
     }),
     { error: 'give a list, one entry a kind' },
   )
+  .superRefine((telemetry, context) => {
+    const kept = telemetry.flatMap(({ kind }, i) => (kind === 'io.l5d.recentRequests' ? [i] : []));
+    for (const i of kept.slice(1)) {
+      context.addIssue({
+        code: 'custom',
+        path: [i, 'kind'],
+        message: 'there is one already, and one list of requests',
+      });
+    }
+  })
   .default([]);
 
 export type TelemetryConfig = z.output<typeof telemetrySchema>[number];

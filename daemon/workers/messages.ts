@@ -3,6 +3,8 @@ import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { WorkerPlace } from '../data-path.ts';
 import type { Identity } from '../identity/identity.ts';
+import type { TapBatch } from '../telemetry/tap-relay.ts';
+import type { TapRequest } from '../telemetry/tap-request.ts';
 
 /** What a worker thread is started with. */
 export interface WorkerStart {
@@ -24,6 +26,11 @@ export type ToWorker =
   | { readonly kind: 'identity'; readonly identity: Identity | undefined }
   /** Answered by `metrics` of that number. */
   | { readonly kind: 'scrape'; readonly scrape: number }
+  /** Answered by `tapped`, again and again, until `untap`. */
+  | { readonly kind: 'tap'; readonly tap: number; readonly request: TapRequest }
+  | { readonly kind: 'untap'; readonly tap: number }
+  /** The last `tapped` of that tap has been taken: another one may come. */
+  | { readonly kind: 'tapTaken'; readonly tap: number }
   /** Answered by `drained`. */
   | { readonly kind: 'drain' };
 
@@ -34,4 +41,5 @@ export type FromWorker =
   | { readonly kind: 'listens' }
   | { readonly kind: 'failed'; readonly why: string }
   | { readonly kind: 'metrics'; readonly scrape: number; readonly snapshot: MetricsSnapshot }
+  | { readonly kind: 'tapped'; readonly batch: TapBatch }
   | { readonly kind: 'drained' };

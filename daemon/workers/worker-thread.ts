@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
+import type { TapBatch } from '../telemetry/tap-relay.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
-type Answer = Exclude<FromWorker['kind'], 'metrics' | 'failed'>;
+type Answer = Exclude<FromWorker['kind'], 'metrics' | 'failed' | 'tapped'>;
 
 export interface WorkerThreadOptions {
   /** The module that a thread runs (worker.ts, or its bundle). */
@@ -10,12 +11,14 @@ export interface WorkerThreadOptions {
   readonly start: WorkerStart;
   /** The thread has ended though nobody asked it to. */
   readonly onLost: (error: Error) => void;
+  readonly onTapped: (batch: TapBatch) => void;
 }
 
 /** One worker thread as the main thread sees it. */
 export class WorkerThread {
   readonly #worker: Worker;
   readonly #index: number;
+  readonly #onTapped: (batch: TapBatch) => void;
   readonly #awaited = new Map<Answer, PromiseWithResolvers<void>>();
   readonly #scrapes = new Map<number, () => void>();
   /** The last that was given: of a thread that is late, counts that are a little old are better than none. */
@@ -25,7 +28,8 @@ export class WorkerThread {
   #ended = false;
   #stopping = false;
 
-  constructor({ entry, start, onLost }: WorkerThreadOptions) {
+  constructor({ entry, start, onLost, onTapped }: WorkerThreadOptions) {
+    this.#onTapped = onTapped;
     this.#index = start.place.index;
     this.#worker = new Worker(entry, { workerData: start, name: `nodemesh worker ${this.#index}` });
     this.#worker.on('message', (message: FromWorker) => this.#onMessage(message));
@@ -92,6 +96,9 @@ export class WorkerThread {
     if (message.kind === 'metrics') {
       this.#snapshot = message.snapshot;
       this.#scrapes.get(message.scrape)?.();
+    } else if (message.kind === 'tapped') {
+      this.#onTapped(message.batch);
+      this.tell({ kind: 'tapTaken', tap: message.batch.tap });
     } else if (message.kind === 'failed') this.#awaited.get('listens')?.reject(new Error(message.why));
     else this.#awaited.get(message.kind)?.resolve();
   }

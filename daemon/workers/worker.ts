@@ -11,7 +11,9 @@ import { Turns } from '../../lib/turns.ts';
 import { DataPath } from '../data-path.ts';
 import { type ClusterChange, ClusterState } from '../discovery/cluster-state.ts';
 import { provesIdentity } from '../peer-transport.ts';
-import { Recorder } from '../telemetry/recorder.ts';
+import { RECENT, RECENT_TAP } from '../telemetry/recent-requests.ts';
+import { TapRelay } from '../telemetry/tap-relay.ts';
+import { Telemetry } from '../telemetry/telemetry.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { ToldIdentity } from './told-identity.ts';
 
@@ -22,7 +24,11 @@ const now = () => performance.now(); // counts from the start of the process in 
 const state = new ClusterState(environment.nodeName, now);
 const identity = provesIdentity(config) ? new ToldIdentity() : undefined;
 const registry = new MetricsRegistry();
-const recorder = new Recorder(environment.nodeName, { now, wallClock: Date.now });
+const log = createLog('nodemesh-daemon', logLevel).child({ worker: place.index });
+const telemetry = new Telemetry({ config, environment, registry, log, now, wallClock: Date.now, random: Math.random });
+const { recorder, redactedHeaders: redacted, recent } = telemetry;
+const taps = new TapRelay({ recorder, redacted, now, post: (batch) => tell({ kind: 'tapped', batch }) });
+if (recent !== undefined) taps.open(RECENT_TAP, RECENT, recent.drawn);
 const dataPath = new DataPath({
   recorder,
   config,
@@ -31,7 +37,7 @@ const dataPath = new DataPath({
   state,
   identity,
   registry,
-  log: createLog('nodemesh-daemon', logLevel).child({ worker: place.index }),
+  log,
   now,
   wallClock: Date.now,
   random: Math.random,
@@ -51,6 +57,12 @@ async function applyInTurns(): Promise<void> {
   }
 }
 
+async function drain(): Promise<void> {
+  await dataPath.drain();
+  await telemetry.stop();
+  tell({ kind: 'drained' });
+}
+
 function obey(message: ToWorker): void {
   if (message.kind === 'cluster') {
     changes.push(message.change);
@@ -59,7 +71,10 @@ function obey(message: ToWorker): void {
   } else if (message.kind === 'identity') identity?.set(message.identity);
   else if (message.kind === 'scrape') {
     tell({ kind: 'metrics', scrape: message.scrape, snapshot: registry.snapshot() });
-  } else if (message.kind === 'drain') dataPath.drain().then(() => tell({ kind: 'drained' }));
+  } else if (message.kind === 'tap') taps.open(message.tap, message.request);
+  else if (message.kind === 'untap') taps.close(message.tap);
+  else if (message.kind === 'tapTaken') taps.taken(message.tap);
+  else if (message.kind === 'drain') drain();
   else {
     dataPath.listen(message.ports).then(
       () => tell({ kind: 'listens' }),

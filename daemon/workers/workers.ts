@@ -4,6 +4,9 @@ import { type MetricsSnapshot, renderSnapshot, sumSnapshots } from '../../lib/me
 import type { DaemonConfig, DaemonEnvironment } from '../config.ts';
 import type { ClusterChange } from '../discovery/cluster-state.ts';
 import type { Identity } from '../identity/identity.ts';
+import type { TapThreads } from '../telemetry/tap-hub.ts';
+import type { TapBatch } from '../telemetry/tap-relay.ts';
+import type { TapRequest } from '../telemetry/tap-request.ts';
 import type { ToWorker } from './messages.ts';
 import { WorkerThread } from './worker-thread.ts';
 
@@ -19,10 +22,11 @@ export interface WorkersOptions {
   readonly limitTables: readonly (SharedArrayBuffer | undefined)[];
   readonly entry: URL;
   readonly onLost: (error: Error) => void;
+  readonly onTapped: (batch: TapBatch) => void;
 }
 
 /** The threads that serve beside the main one: none where `count` is 1, and then all of this costs nothing. */
-export class Workers {
+export class Workers implements TapThreads {
   readonly #options: WorkersOptions;
   #threads: readonly WorkerThread[] = [];
   #serving = false;
@@ -33,10 +37,10 @@ export class Workers {
 
   /** Settles when all are loaded; nothing is open then. Rejects with why one is not. */
   async start(): Promise<void> {
-    const { config, environment, count, limitTables, logLevel, entry, onLost } = this.#options;
+    const { config, environment, count, limitTables, logLevel, entry, onLost, onTapped } = this.#options;
     this.#threads = Array.from({ length: count - 1 }, (_, i) => {
       const start = { config, environment, place: { index: i + 1, count, limitTables }, logLevel };
-      return new WorkerThread({ entry, start, onLost: (error) => this.#serving && onLost(error) });
+      return new WorkerThread({ entry, start, onLost: (error) => this.#serving && onLost(error), onTapped });
     });
     await Promise.all(this.#threads.map((thread) => thread.loaded()));
   }
@@ -55,6 +59,14 @@ export class Workers {
     if (this.#threads.length === 0) return;
     const message: ToWorker = { kind: 'cluster', change: serialize(change) };
     for (const thread of this.#threads) thread.tell(message);
+  }
+
+  openTap(tap: number, request: TapRequest): void {
+    for (const thread of this.#threads) thread.tell({ kind: 'tap', tap, request });
+  }
+
+  closeTap(tap: number): void {
+    for (const thread of this.#threads) thread.tell({ kind: 'untap', tap });
   }
 
   /** `own`, the main thread's counts, and those of all others as one Prometheus text. */

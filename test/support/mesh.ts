@@ -23,6 +23,7 @@ export interface TestPod {
 }
 
 interface DaemonKeys {
+  readonly adminKeys: string;
   readonly incomingKeys: string;
   /** One key a line. */
   readonly routerKeys: readonly string[];
@@ -50,7 +51,7 @@ export class TestMesh {
   }
 
   /**
-   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
+   * Starts the API and one daemon a node, and waits until all are ready and know each other. `adminKeys` are added to `admin`, `incomingKeys` to the
    * incoming routers' servers (flow style YAML), `routerKeys` to all routers, `outgoingRouterKeys` and `incomingRouterKeys` to those, `keys` to
    * the whole; `tls` is of all daemons, or by node; `workers` and the monotonic clock `now` of all. `before` fills the API before the first daemon starts.
    */
@@ -97,6 +98,7 @@ export class TestMesh {
     nodeName: string,
     nodeIp: string,
     {
+      adminKeys = '',
       incomingKeys = '',
       routerKeys = [],
       outgoingRouterKeys = [],
@@ -113,7 +115,7 @@ export class TestMesh {
     await this.kubernetes.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
     await writeFile(kubeconfig, this.kubernetes.kubeconfig(await this.#daemonPod(nodeName)));
     const daemon = await runDaemon(
-      `admin: {ip: node, port: 0, shutdownGraceMs: 200}
+      `admin: {ip: node, port: 0, shutdownGraceMs: 200, ${adminKeys}}
 ${keys.map((key) => `${key}\n`).join('')}routers:
 - protocol: http
   label: outgoing

@@ -222,6 +222,44 @@ routers:
     test(`${what} is refused`, () => assert.match(problems(text).join('\n'), expected));
   }
 
+  for (const [telemetry, expected] of [
+    ['[{kind: io.l5d.recentRequests}]', /telemetry\[0\]\.sampleRate: required/],
+    ['[{kind: nodemesh.accessLog, sampelRate: 1}]', /sampelRate: unknown key; did you mean "sampleRate"\?$/],
+    ['[{kind: nodemesh.accessLog, only: [{status: 7xx}]}]', /only\[0\]\.status: give a status such as 503/],
+    ['[{kind: nodemesh.accessLog, only: [{}]}]', /only\[0\]: give at least one of status/],
+    ['[{kind: nodemesh.accessLog, path: log}]', /path: give an absolute path, or "stdout"/],
+    ['[{kind: nodemesh.accessLog, redact: [status]}]', /redact\[0\]: give some of client_addr/],
+    ['[{kind: nodemesh.tap, redact: ["a b"]}]', /redact\[0\]: give the name of a header/],
+    ['[{kind: io.l5d.tracelog, level: LOUD}]', /level: give one of TRACE/],
+    ['[{kind: io.l5d.statsd}]', /unknown kind: a statsd exporter of Prometheus reads \/metrics.*known kinds: nodemesh/],
+    [
+      '[{kind: io.l5d.recentRequests, sampleRate: 1}, {kind: io.l5d.recentRequests, sampleRate: 1}]',
+      /\[1\]\.kind: there is one/,
+    ],
+  ] as const) {
+    test(`telemetry: ${telemetry} is refused`, () =>
+      assert.match(problems(`telemetry: ${telemetry}\nrouters: [{protocol: http}]`).join('\n'), expected));
+  }
+
+  test('an access log with rules has what they name, and without them all', () => {
+    const rateOf = (keys: string) =>
+      parseDaemonConfig(
+        'f',
+        `telemetry: [{kind: nodemesh.accessLog, ${keys}}]\nrouters: [{protocol: http}]`,
+        ENVIRONMENT,
+      ).telemetry[0];
+    const common = { kind: 'nodemesh.accessLog', path: 'stdout', redact: [] };
+    assert.deepEqual(rateOf(''), { ...common, only: [], sampleRate: 1 });
+    assert.deepEqual(rateOf('only: [{status: 503}]'), { ...common, only: [{ status: '503' }], sampleRate: 0 });
+  });
+
+  test('routers of one direction have no httpAccessLog each', () => {
+    const one = '{protocol: http, label: a, httpAccessLog: /var/log/a}';
+    const text = `routers: [${one}, {protocol: http, label: b, servers: [{port: 1}]}]`;
+    assert.match(problems(text).join('\n'), /routers\[0\]\.httpAccessLog: routers\[1\] is outgoing too/);
+    assert.equal(parseDaemonConfig('f', `routers: [${one}]`, ENVIRONMENT).routers[0]?.httpAccessLog, '/var/log/a');
+  });
+
   test('"node" stands for the address in NODE_IP, and needs it', () => {
     const text = 'routers: [{protocol: http, servers: [{ip: node}]}]';
     assert.equal(parseDaemonConfig('f', text, ENVIRONMENT).routers[0]?.servers[0]?.ip, '10.0.0.1');
