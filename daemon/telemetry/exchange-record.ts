@@ -103,7 +103,7 @@ export class ExchangeRecord {
       readonly node: string;
       readonly clocks: RecordClocks;
       readonly sinks: readonly Pick<RecordSink, 'ended'>[];
-      readonly trace: Trace | undefined;
+      readonly trace?: Trace | undefined;
     },
   ) {
     const { now, wallClock } = of.clocks;

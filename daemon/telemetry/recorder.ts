@@ -9,6 +9,7 @@ import {
   type TraceSink,
   UNREAD_REQUEST,
 } from './exchange-record.ts';
+import type { Trace } from './tracing/trace.ts';
 
 /** Makes the records of one thread's exchanges, for those who want any: tap, access log, traces. */
 export class Recorder {
@@ -40,18 +41,21 @@ export class Recorder {
   /** Undefined where nobody wants to hear of it. */
   begin(exchange: BeginningExchange, role: RouterRole): ExchangeRecord | undefined {
     const trace = this.#tracer?.begin(exchange, role);
-    if (trace === undefined && this.#sinks === undefined) return undefined;
-    const sinks: Pick<RecordSink, 'ended'>[] = this.#sinks?.filter((sink) => sink.wants(exchange, role)) ?? [];
-    if (trace !== undefined && this.#tracer !== undefined) sinks.push(this.#tracer);
-    if (sinks.length === 0) return undefined;
-    return new ExchangeRecord(exchange, { role, node: this.#node, clocks: this.#clocks, sinks, trace });
+    return trace === undefined && this.#sinks === undefined ? undefined : this.#make(exchange, role, trace);
   }
 
   /** What a caller sent could not be read as a request, or came in too many connections: it gets this answer. */
   refused(caller: Caller, role: RouterRole, error: ProxyError): void {
     if (this.#sinks === undefined) return;
-    const record = this.begin({ request: UNREAD_REQUEST, caller, startedAt: this.#clocks.now() }, role);
+    const record = this.#make({ request: UNREAD_REQUEST, caller, startedAt: this.#clocks.now() }, role, undefined);
     record?.refused(error);
     record?.end();
+  }
+
+  #make(exchange: BeginningExchange, role: RouterRole, trace: Trace | undefined): ExchangeRecord | undefined {
+    const sinks: Pick<RecordSink, 'ended'>[] = this.#sinks?.filter((sink) => sink.wants(exchange, role)) ?? [];
+    if (trace !== undefined && this.#tracer !== undefined) sinks.push(this.#tracer);
+    if (sinks.length === 0) return undefined;
+    return new ExchangeRecord(exchange, { role, node: this.#node, clocks: this.#clocks, sinks, trace });
   }
 }

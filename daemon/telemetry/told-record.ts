@@ -2,6 +2,7 @@ import { addressText } from '../client/connector.ts';
 import type { RequestHead } from '../http/message-head.ts';
 import type { RouterRole } from './daemon-metrics.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
+import { readTraceContext } from './tracing/trace-context.ts';
 
 /** A finished exchange as the access log, tap and `/requests` tell it: flat, what is not known is ''. Times in ms, sizes in bytes. */
 export interface ToldRecord {
@@ -49,7 +50,6 @@ export const SECRET_HEADERS: readonly string[] = [
 
 /** What a caller may write as long as it likes, up to here: a line as a rule stays under a pipe's PIPE_BUF of 4 KB. */
 const MAX_TEXT = 512;
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-/;
 
 export interface Telling {
   /** Query strings are shown as they are; else as `?…`: they may hold secrets. */
@@ -88,7 +88,7 @@ export function tell(record: ExchangeRecord, { query = false, headersBut }: Tell
     node: record.node,
     attempts: attempts.length,
     retries: record.retries,
-    trace_id: record.trace?.ids.traceId ?? TRACEPARENT.exec(request.fields.value('traceparent') ?? '')?.[1] ?? '',
+    trace_id: traceIdOf(record),
     user_agent: short(request.fields.value('user-agent') ?? ''),
   };
   return headersBut === undefined ? told : { ...told, request_headers: headers(record, headersBut) };
@@ -140,6 +140,12 @@ function headers({ request }: ExchangeRecord, redacted: ReadonlySet<string>): Re
 
 function short(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+}
+
+/** Of the trace that it is part of here, or that its context names. */
+function traceIdOf({ trace, request: { traceFields } }: ExchangeRecord): string {
+  if (trace !== undefined) return trace.ids.traceId;
+  return (traceFields && readTraceContext(traceFields)?.ids?.traceId) ?? '';
 }
 
 /** To a thousandth of a ms. */

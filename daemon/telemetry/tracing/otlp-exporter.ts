@@ -5,7 +5,7 @@ import { collectorAgent } from './collector-agent.ts';
 import type { Span } from './span.ts';
 import type { SpanExporter } from './span-queue.ts';
 
-/** What the exporter itself waits for; too short for its own retries, which would hold a batch back. */
+/** Its own retries included, of a collector that is away or asks for patience: no more than the queue waits. */
 const TIMEOUT_MS = 5_000;
 /** The values of OpenTelemetry's enums, which its API would have to be loaded for. */
 const KIND = { server: 1, client: 2 } as const;
@@ -42,7 +42,13 @@ export function otlpExporter(url: URL, headers: Readonly<Record<string, string>>
           },
         );
       }),
-    close: () => agent.destroy(),
+    close: () => {
+      agent.destroy();
+      // A retry of its own may still be to come.
+      agent.createConnection = () => {
+        throw new Error('the daemon stops');
+      };
+    },
   };
 }
 

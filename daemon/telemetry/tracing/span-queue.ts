@@ -4,7 +4,8 @@ import type { Span } from './span.ts';
 
 /** What a queue holds at most: some 2 MB of spans. */
 const MAX_QUEUED = 2_048;
-const MAX_BATCH = 512;
+/** So few that a batch's making takes the event loop a millisecond or two. */
+const MAX_BATCH = 128;
 /** OpenTelemetry's is 5 s; a span is looked for sooner. */
 const DELAY_MS = 1_000;
 /** A collector that has not answered by then gets no more of that batch. */
@@ -51,12 +52,13 @@ export class SpanQueue {
       return;
     }
     this.#queued.push(span);
-    this.#sendSoon();
+    if (this.#timer === undefined || this.#queued.length === MAX_BATCH) this.#sendSoon();
   }
 
   /** Sends what is queued, for `graceMs` at most; then closes. What is left is counted as dropped. Never rejects. */
   async stop(graceMs: number): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#timer);
     let over = false;
     const timer = setTimeout(() => {
       over = true;
@@ -80,7 +82,8 @@ export class SpanQueue {
   }
 
   #sendSoon(): void {
-    if (this.#timer !== undefined || this.#sending !== undefined) return;
+    if (this.#sending !== undefined) return;
+    clearTimeout(this.#timer);
     // A collector that fails is asked once a delay, however many wait.
     const delayMs = this.#queued.length >= MAX_BATCH && !this.#failing ? 0 : DELAY_MS;
     this.#timer = setTimeout(() => {

@@ -70,7 +70,7 @@ export function spanOf(record: ExchangeRecord, trace: Trace): Span {
       'url.path': told.method === 'CONNECT' ? '' : told.uri.replace(/\?…$/, ''),
       'server.address': address,
       'server.port': port,
-      'client.address': outgoing ? '' : record.caller.address,
+      'client.address': outgoing || record.fromPeer !== '' ? '' : record.caller.address,
       'network.protocol.version': told.version.slice('HTTP/'.length),
       'network.peer.address': outgoing ? hostParts(told.peer || told.backend).address : record.caller.address,
       'user_agent.original': told.user_agent,

@@ -12,6 +12,8 @@ const RATE_FORMS = 'give a number from 0 to 1, the share of requests that are tr
 const sampleRate = z.number({ error: RATE_FORMS }).min(0, RATE_FORMS).max(1, RATE_FORMS).default(SAMPLE_RATE);
 const URL_FORMS = 'give the http or https URL that takes traces, e.g. http://collector.tracing:4318/v1/traces';
 
+const HEADER_FORMS = 'give a value of printable characters';
+
 /** linkerd's telemeter, for Zipkin's API v2 over HTTP. */
 export const zipkinTelemeter = z.strictObject({
   kind: z.literal('io.l5d.zipkin'),
@@ -32,7 +34,10 @@ export const otlpTelemeter = z.strictObject({
   ),
   sampleRate,
   headers: z
-    .record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/), z.string().regex(/^[\t\x20-\x7e]*$/))
+    .record(
+      z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'give the name of a header'),
+      z.string({ error: HEADER_FORMS }).regex(/^[\t\x20-\x7e]*$/, HEADER_FORMS),
+    )
     .default({}),
 });
 
