@@ -190,6 +190,11 @@ ${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
     await api.request({ method: 'POST', path: collection, body });
   }
 
+  /** A file: the administrator's. */
+  get kubeconfig(): string {
+    return join(this.#dir, 'kubeconfig');
+  }
+
   daemon(node: string): TestDaemon {
     const daemon = this.daemons.get(node);
     if (daemon === undefined) throw new Error(`no daemon on ${node}`);
