@@ -28,7 +28,7 @@ export class LiveViews {
   readonly #byWindow = new Map<number, Shared>();
   #viewers = 0;
 
-  /** `read` never rejects; `now` is monotonic, ms. */
+  /** `now` is monotonic, ms. What `read` throws comes from `current`; who follows gets the next view. */
   constructor(read: (windowMs: number) => Promise<MeshView>, now: () => number) {
     this.#read = read;
     this.#now = now;
@@ -63,13 +63,18 @@ export class LiveViews {
       },
       { once: true },
     );
-    void this.current(windowMs).then((json) => shared.viewers.has(write) && write(formatEvent('mesh', json)));
+    const first = this.current(windowMs);
+    first.then(
+      (json) => shared.viewers.has(write) && write(formatEvent('mesh', json)),
+      () => {}, // the next one may do
+    );
     shared.timer ??= this.#later(shared, windowMs);
   }
 
   #later(shared: Shared, windowMs: number): NodeJS.Timeout {
     return setTimeout(async () => {
-      const event = formatEvent('mesh', await this.#refresh(shared, windowMs));
+      const json = await this.#refresh(shared, windowMs).catch(() => undefined);
+      const event = json === undefined ? ': nothing could be read\n\n' : formatEvent('mesh', json);
       for (const write of shared.viewers) write(event);
       shared.timer = shared.viewers.size === 0 ? undefined : this.#later(shared, windowMs);
     }, INTERVAL_MS);
@@ -77,12 +82,15 @@ export class LiveViews {
 
   /** One reading at a time. */
   #refresh(shared: Shared, windowMs: number): Promise<string> {
-    shared.reading ??= this.#read(rounded(windowMs)).then((view) => {
-      shared.reading = undefined;
-      shared.readAt = this.#now();
-      shared.json = JSON.stringify(view);
-      return shared.json;
-    });
+    shared.reading ??= this.#read(rounded(windowMs))
+      .then((view) => {
+        shared.readAt = this.#now();
+        shared.json = JSON.stringify(view);
+        return shared.json;
+      })
+      .finally(() => {
+        shared.reading = undefined;
+      });
     return shared.reading;
   }
 

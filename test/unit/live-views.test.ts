@@ -76,6 +76,28 @@ test('who does not take a view gets the newest next', async (t) => {
   slow.end.abort();
 });
 
+test('a reading that fails ends nothing', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let fails = true;
+  const live = new LiveViews(
+    async () => {
+      if (fails) throw new Error('no');
+      return { at: 1 } as MeshView;
+    },
+    () => 0,
+  );
+  const one = viewer();
+  live.follow(60_000, one.write, one.end.signal);
+  for (const fail of [true, false]) {
+    fails = fail;
+    await setImmediate();
+    t.mock.timers.tick(2_000);
+  }
+  await setImmediate();
+  assert.equal(one.got.at(-1), 'event: mesh\ndata: {"at":1}\n\n');
+  one.end.abort();
+});
+
 test('single requests share what was read within a second', async () => {
   const { read, clock, live } = counting();
   assert.deepEqual(await Promise.all([live.current(60_000), live.current(31_000)]), ['{"at":1}', '{"at":1}']);
