@@ -4,6 +4,8 @@ import type { MeshView } from '../stats/mesh-view.ts';
 /** Windows that are shown, s: what is asked for is rounded up, so that viewers share what is read. */
 const WINDOWS_S = [10, 30, 60, 300];
 const INTERVAL_MS = 2_000;
+/** Of a large mesh, reading takes so long itself: the process has other work. */
+const PAUSE_PER_READING = 2;
 /** A view that is no older serves a single request. */
 const FRESH_MS = 1_000;
 export const MAX_VIEWERS = 200;
@@ -16,6 +18,7 @@ interface Shared {
   json: string;
   readAt: number;
   timer: NodeJS.Timeout | undefined;
+  tookMs: number;
 }
 
 /**
@@ -28,7 +31,7 @@ export class LiveViews {
   readonly #byWindow = new Map<number, Shared>();
   #viewers = 0;
 
-  /** `read` never rejects; `now` is monotonic, ms. */
+  /** `now` is monotonic, ms. What `read` throws comes from `current`; who follows gets the next view. */
   constructor(read: (windowMs: number) => Promise<MeshView>, now: () => number) {
     this.#read = read;
     this.#now = now;
@@ -63,26 +66,40 @@ export class LiveViews {
       },
       { once: true },
     );
-    void this.current(windowMs).then((json) => shared.viewers.has(write) && write(formatEvent('mesh', json)));
+    const first = this.current(windowMs);
+    first.then(
+      (json) => shared.viewers.has(write) && write(formatEvent('mesh', json)),
+      () => {}, // the next one may do
+    );
     shared.timer ??= this.#later(shared, windowMs);
   }
 
   #later(shared: Shared, windowMs: number): NodeJS.Timeout {
-    return setTimeout(async () => {
-      const event = formatEvent('mesh', await this.#refresh(shared, windowMs));
-      for (const write of shared.viewers) write(event);
-      shared.timer = shared.viewers.size === 0 ? undefined : this.#later(shared, windowMs);
-    }, INTERVAL_MS);
+    return setTimeout(
+      async () => {
+        const json = await this.#refresh(shared, windowMs).catch(() => undefined);
+        const event = json === undefined ? ': nothing could be read\n\n' : formatEvent('mesh', json);
+        for (const write of shared.viewers) write(event);
+        shared.timer = shared.viewers.size === 0 ? undefined : this.#later(shared, windowMs);
+      },
+      Math.max(INTERVAL_MS, shared.tookMs * PAUSE_PER_READING),
+    );
   }
 
   /** One reading at a time. */
   #refresh(shared: Shared, windowMs: number): Promise<string> {
-    shared.reading ??= this.#read(rounded(windowMs)).then((view) => {
-      shared.reading = undefined;
-      shared.readAt = this.#now();
-      shared.json = JSON.stringify(view);
-      return shared.json;
-    });
+    if (shared.reading !== undefined) return shared.reading;
+    const begunAt = this.#now();
+    shared.reading = this.#read(rounded(windowMs))
+      .then((view) => {
+        shared.readAt = this.#now();
+        shared.tookMs = shared.readAt - begunAt;
+        shared.json = JSON.stringify(view);
+        return shared.json;
+      })
+      .finally(() => {
+        shared.reading = undefined;
+      });
     return shared.reading;
   }
 
@@ -90,7 +107,7 @@ export class LiveViews {
     const key = rounded(windowMs);
     let shared = this.#byWindow.get(key);
     if (shared === undefined) {
-      shared = { viewers: new Set(), reading: undefined, json: '', readAt: 0, timer: undefined };
+      shared = { viewers: new Set(), reading: undefined, json: '', readAt: 0, timer: undefined, tookMs: 0 };
       this.#byWindow.set(key, shared);
     }
     return shared;

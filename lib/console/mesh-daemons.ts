@@ -6,7 +6,7 @@ import type { DaemonClient } from './daemon-client.ts';
 import type { DaemonAddress, DaemonList } from './daemon-list.ts';
 
 /** So many daemons are asked at a time. */
-const CONCURRENCY = 64;
+const CONCURRENCY = 32;
 const ANSWER_MS = 2_000;
 /** A round is shown after this long, whoever has not answered. */
 const ROUND_MS = 5_000;
@@ -28,6 +28,8 @@ export interface MeshDaemonsOptions {
 export class MeshDaemons {
   readonly #options: MeshDaemonsOptions;
   readonly #failed = new Map<string, { readonly at: number; readonly why: string }>();
+  /** By node, when it was asked last: those whose turn did not come are first in the next round. */
+  #askedAt = new Map<string, number>();
   /** Which node each pod is on, by `namespace/name` and by address, and namespaces by one of their nodes; of the last round. */
   #whereabouts = new Map<string, string>();
 
@@ -77,11 +79,15 @@ export class MeshDaemons {
   /** Asks all, a few at a time. */
   async #round(daemons: readonly DaemonAddress[], windowMs: number): Promise<NodeReading[]> {
     const readings = new Map<string, NodeReading>();
-    const waiting = [...daemons];
+    const before = this.#askedAt;
+    this.#askedAt = new Map(daemons.map(({ node }) => [node, before.get(node) ?? 0]));
+    const askedAt = ({ node }: DaemonAddress) => this.#askedAt.get(node) ?? 0;
+    const waiting = daemons.toSorted((a, b) => askedAt(a) - askedAt(b));
     const known = new Set(daemons.map(({ node }) => node));
     for (const node of this.#failed.keys()) if (!known.has(node)) this.#failed.delete(node);
     const work = async () => {
       for (let daemon = waiting.shift(); daemon !== undefined; daemon = waiting.shift()) {
+        this.#askedAt.set(daemon.node, this.#options.now());
         readings.set(daemon.node, await this.#ask(daemon, windowMs));
       }
     };

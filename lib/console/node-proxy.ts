@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import httpProxy from 'http-proxy';
+import type { ServerResponse } from 'node:http';
+import type HttpProxy from 'http-proxy';
 import type { AccessClass } from '../admin-access.ts';
 import type { AdminReply, AdminRequest, AdminRoute } from '../admin-server.ts';
 import type { DaemonClient } from './daemon-client.ts';
@@ -28,30 +28,24 @@ const FORMS = `/nodes/<node>/<path>, with one of these paths: ${Object.keys(PATH
 export class NodeProxy {
   readonly #client: DaemonClient;
   readonly #list: () => Promise<readonly DaemonAddress[]>;
-  readonly #proxy = httpProxy.createProxyServer({ ignorePath: true, changeOrigin: true, proxyTimeout: SILENCE_MS });
+  #proxy: HttpProxy | undefined;
 
   constructor(client: DaemonClient, list: () => Promise<readonly DaemonAddress[]>) {
     this.#client = client;
     this.#list = list;
-    // http-proxy itself waits for an 'aborted' that Node does not tell of a request that was read whole.
-    this.#proxy.on('proxyReq', (sent, _request, response) => response.once('close', () => sent.destroy()));
-    this.#proxy.on('proxyRes', (answer) => {
-      for (const name of Object.keys(answer.headers)) if (!PASSED_ON.has(name)) delete answer.headers[name];
-      answer.statusMessage = '';
-    });
   }
 
   get route(): AdminRoute {
     return {
       path: '/nodes/*',
-      access: (path) => PATHS[path.split('/')[3] ?? ''] ?? 'diagnostics',
+      access: (path) => accessOf(path.split('/')[3] ?? '') ?? 'diagnostics',
       handle: (request, reply) => this.#pass(request, reply),
     };
   }
 
   async #pass(request: AdminRequest, reply: AdminReply): Promise<void> {
     const [, , node = '', path = '', ...more] = request.path.split('/');
-    if (!Object.hasOwn(PATHS, path) || more.length > 0) return reply.json(wrong('there is no such path', FORMS), 404);
+    if (accessOf(path) === undefined || more.length > 0) return reply.json(wrong('there is no such path', FORMS), 404);
     const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
     // Without its fields a body would be read as the next request.
     if (length !== '0' || coding !== undefined) return reply.json(wrong('a body is not passed on', 'send none'), 400);
@@ -65,15 +59,34 @@ export class NodeProxy {
     const headers = await this.#client.headers();
     const { raw } = request;
     raw.headers = { accept: '*/*' };
+    this.#proxy ??= await makeProxy();
+    const proxy = this.#proxy;
     const response = reply.raw();
     await new Promise<void>((resolve) => {
       response.once('close', resolve);
-      this.#proxy.web(raw, response, { target, headers }, (error) => fail(error, daemon, raw, response));
+      proxy.web(raw, response, { target, headers }, (error) => fail(error, daemon, response));
     });
   }
 }
 
-function fail(error: Error, daemon: DaemonAddress, _request: IncomingMessage, response: ServerResponse): void {
+function accessOf(path: string): AccessClass | undefined {
+  return Object.hasOwn(PATHS, path) ? PATHS[path] : undefined;
+}
+
+/** Loaded by the first who needs it. */
+async function makeProxy(): Promise<HttpProxy> {
+  const { default: httpProxy } = await import('http-proxy');
+  const proxy = httpProxy.createProxyServer({ ignorePath: true, changeOrigin: true, proxyTimeout: SILENCE_MS });
+  // http-proxy itself waits for an 'aborted' that Node does not tell of a request that was read whole.
+  proxy.on('proxyReq', (sent, _request, response) => response.once('close', () => sent.destroy()));
+  proxy.on('proxyRes', (answer) => {
+    for (const name of Object.keys(answer.headers)) if (!PASSED_ON.has(name)) delete answer.headers[name];
+    answer.statusMessage = '';
+  });
+  return proxy;
+}
+
+function fail(error: Error, daemon: DaemonAddress, response: ServerResponse): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;

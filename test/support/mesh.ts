@@ -56,7 +56,7 @@ export class TestMesh {
   }
 
   /**
-   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` to the
+   * Starts the API and one daemon a node, and waits until all are ready and know each other. `incomingKeys` are added to the
    * incoming routers' servers (flow style YAML), `routerKeys` to all routers, `outgoingRouterKeys` and `incomingRouterKeys` to those, `keys` to
    * the whole; `tls` is of all daemons, or by node; `workers` and the monotonic clock `now` of all. `before` fills the API before the first daemon starts.
    */
@@ -195,6 +195,11 @@ ${lines([...routerKeys, ...incomingRouterKeys])}  interpreter:
     await writeFile(file, this.kubernetes.kubeconfig(as));
     const api = loadKubernetesApi({ env: { KUBECONFIG: file }, log: createLog('test', 'silent') });
     await api.request({ method: 'POST', path: collection, body });
+  }
+
+  /** A file: the administrator's. */
+  get kubeconfig(): string {
+    return join(this.#dir, 'kubeconfig');
   }
 
   daemon(node: string): TestDaemon {
