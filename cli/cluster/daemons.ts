@@ -10,7 +10,7 @@ import { cleanLines } from '../view/text.ts';
 import { getObject } from './connection.ts';
 import { readEvents, type ServerEvent } from './event-stream.ts';
 import { inParallel } from './in-parallel.ts';
-import { listAll } from './pods.ts';
+import { listAll } from './list-all.ts';
 import { ViewerToken } from './viewer-token.ts';
 
 /** An answer, its body unread. */
