@@ -62,7 +62,7 @@ export async function statCommand(
     looks += 1;
     if (looks % LOOKS === 0 || status !== 0) pods = await pods.again().catch(() => pods);
     const found = await look(pods, wish, signal);
-    status = statusOf(found);
+    if (!signal.aborted) status = statusOf(found); // what was broken off says nothing of the nodes
     return wish.format === 'json' ? [json(host, wish, found)] : page(host, wish, found, room);
   });
   return status;
