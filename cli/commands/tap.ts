@@ -79,7 +79,9 @@ function queryOf(call: Call): URLSearchParams {
   for (const name of ['method', 'path', 'status', 'max']) set(name, textOption(call, name));
   if (call.options.headers === true) query.set('headers', 'true');
   const max = query.get('max');
-  if (max !== null && !/^[1-9]\d{0,4}$/.test(max)) throw new UsageError(`--max is a number, not "${max}"`);
+  if (max !== null && (!/^\d{1,4}$/.test(max) || Number(max) < 1 || Number(max) > 1_000)) {
+    throw new UsageError(`--max is 1 to 1000, not "${max}"`);
+  }
   return query;
 }
 
