@@ -1,7 +1,7 @@
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../../lib/kubernetes/types.ts';
 import { getObject } from '../cluster/connection.ts';
-import { listAll } from '../cluster/pods.ts';
+import { listAll } from '../cluster/list-all.ts';
 import { MESH_NAMESPACE } from '../settings.ts';
 import { type Finding, failure, few, ok, warning } from './finding.ts';
 import { type CheckContext, readable } from './installed.ts';

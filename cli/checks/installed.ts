@@ -4,8 +4,9 @@ import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../.
 import { CONFIGURATION_NAME, CONFIGURATIONS_PATH, trimConfiguration } from '../../webhook/ca-bundle.ts';
 import { decideProxyAddress, trimNode } from '../../webhook/proxy-address.ts';
 import { getObject } from '../cluster/connection.ts';
+import { listAll } from '../cluster/list-all.ts';
 import { CONFIG_PATH, type LiveSettings, readLiveSettings } from '../cluster/live-settings.ts';
-import { listAll, type MeshedPod, meshedPods } from '../cluster/pods.ts';
+import { type MeshedPod, meshedPods } from '../cluster/pods.ts';
 import { probeWebhook } from '../cluster/probe.ts';
 import { messageOf } from '../host.ts';
 import { MESH_NAMESPACE } from '../settings.ts';

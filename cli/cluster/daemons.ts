@@ -10,7 +10,7 @@ import { cleanLines } from '../view/text.ts';
 import { getObject } from './connection.ts';
 import { readEvents, type ServerEvent } from './event-stream.ts';
 import { inParallel } from './in-parallel.ts';
-import { listAll } from './pods.ts';
+import { listAll } from './list-all.ts';
 import { ViewerToken } from './viewer-token.ts';
 
 /** An answer, its body unread. */
@@ -230,8 +230,8 @@ export function refusal(pod: MeshPod, path: string, status: number, body: string
   const said = statusMessage(body);
   if (said === undefined) {
     const [what = path] = path.split('?');
-    // The words of Fastify, which serves admin ports, for a path that it does not know.
-    if (status === 404 && body.includes('"Route GET:')) {
+    // Admin ports name the paths that they have, and older ones say it in Fastify's words.
+    if (status === 404 && (body.includes('\n/livez\n') || body.includes('"Route GET:'))) {
       return new UnreachableError(
         `${where(pod)} knows no ${what}: it is older than this command; update the mesh's image`,
         false,

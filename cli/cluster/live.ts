@@ -8,9 +8,9 @@ import { parseTarget, type Target } from '../live-target.ts';
 import { podsOf } from '../manifests/workloads.ts';
 import { stalenessOf } from '../staleness.ts';
 import { connect, getObject } from './connection.ts';
+import { listAll } from './list-all.ts';
 import { type LivePlace, readLivePlace } from './live-place.ts';
 import { policyLine } from './pod-policies.ts';
-import { listAll } from './pods.ts';
 
 const UNKNOWN_ADDRESS = 'How pods are to address their proxy could not be learned from the webhook; host IP is assumed';
 

@@ -6,7 +6,7 @@ import { trimNetworkPolicy } from '../../lib/kubernetes/network-policy.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import { type KubernetesApi, KubernetesError, type KubernetesObject } from '../../lib/kubernetes/types.ts';
 import { messageOf } from '../host.ts';
-import { listAll } from './pods.ts';
+import { listAll } from './list-all.ts';
 
 /**
  * One line on the policies that select a pod, as daemons find them, by direction: what none selects is open. Where they may not be

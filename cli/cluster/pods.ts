@@ -1,4 +1,3 @@
-import { listPages } from '../../lib/kubernetes/list-pages.ts';
 import { trimPod } from '../../lib/kubernetes/pod.ts';
 import type { KubernetesApi, KubernetesObject } from '../../lib/kubernetes/types.ts';
 import { STATUS } from '../../webhook/annotations.ts';
@@ -6,31 +5,7 @@ import type { InjectionSettings } from '../../webhook/injection.ts';
 import { labelEnables } from '../../webhook/mutation.ts';
 import { MESH_NAMESPACE } from '../settings.ts';
 import { type Staleness, stalenessOf } from '../staleness.ts';
-
-const PAGE_SIZE = 500;
-const PAGE_TIMEOUT_MS = 30_000;
-
-/** Everything of a collection (its path, with selectors if any), page by page. Throws KubernetesError. */
-export async function listAll<T>(
-  api: KubernetesApi,
-  path: string,
-  trim: (object: KubernetesObject) => T | undefined,
-): Promise<T[]> {
-  const withQuery = (query: Readonly<Record<string, string>>) => {
-    const text = new URLSearchParams(query).toString();
-    return text === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${text}`;
-  };
-  const signal = new AbortController().signal;
-  const { objects } = await listPages({
-    api,
-    path: withQuery,
-    trim,
-    pageSize: PAGE_SIZE,
-    timeoutMs: PAGE_TIMEOUT_MS,
-    signal,
-  });
-  return [...objects.values()];
-}
+import { listAll } from './list-all.ts';
 
 export interface Owner {
   readonly apiVersion: string;

@@ -7,6 +7,8 @@ import { paintOf } from '../view/colours.ts';
 import { clean, jsonText } from '../view/text.ts';
 
 const AGAIN_MS = 2_000;
+/** Of hundreds of nodes that refuse the same, the first few tell enough. */
+const NAMED = 5;
 /** Kinds as people write them → what the daemon filters by. Pods' makers are one: workloads. */
 const KINDS: Readonly<Record<string, string>> = {
   service: 'service',
@@ -40,12 +42,13 @@ export async function run(call: Call): Promise<number> {
       });
     } catch (error) {
       failed += 1;
-      host.complain(`${clean(pod.node)}: ${messageOf(error)}\n`);
+      if (failed <= NAMED) host.complain(`${clean(pod.node)}: ${messageOf(error)}\n`);
     }
   };
   // Without a token nobody is asked, and that is told once.
   await daemons.ready();
   await Promise.all(daemons.pods.map(listen));
+  if (failed > NAMED) host.complain(`and ${count(failed - NAMED, 'node')} more could not be heard\n`);
   if (dropped > 0)
     host.complain(`${count(dropped, 'request')} more went by than were told; --max and filters choose\n`);
   if (failed === 0) return 0;
@@ -59,8 +62,9 @@ function queryOf(call: Call): URLSearchParams {
   const set = (name: string, value: string | undefined) => {
     if (value !== undefined) query.set(name, value);
   };
-  set('namespace', textOption(call, 'namespace'));
-  set('service', textOption(call, 'to'));
+  const [service, ofNamespace] = (textOption(call, 'to') ?? '').split('/').reverse();
+  set('namespace', textOption(call, 'namespace') ?? ofNamespace);
+  set('service', service === '' ? undefined : service);
   if (target !== undefined) {
     const [kind = '', name = '', more] = target.split('/');
     const by = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
@@ -75,7 +79,9 @@ function queryOf(call: Call): URLSearchParams {
   for (const name of ['method', 'path', 'status', 'max']) set(name, textOption(call, name));
   if (call.options.headers === true) query.set('headers', 'true');
   const max = query.get('max');
-  if (max !== null && !/^[1-9]\d{0,4}$/.test(max)) throw new UsageError(`--max is a number, not "${max}"`);
+  if (max !== null && (!/^\d{1,4}$/.test(max) || Number(max) < 1 || Number(max) > 1_000)) {
+    throw new UsageError(`--max is 1 to 1000, not "${max}"`);
+  }
   return query;
 }
 

@@ -11,6 +11,8 @@ import { clean, jsonText } from '../view/text.ts';
 import { KINDS, type Kind, type Order, type StatQuestion, type StatRow, statRows } from './stat-rows.ts';
 import { statColumns } from './stat-table.ts';
 
+/** Of hundreds of nodes that refuse the same, the first few tell enough. */
+const NAMED = 5;
 const EVERY_MS = 2_000;
 /** After so many looks the daemons are looked for anew: nodes come and go. */
 const LOOKS = 15;
@@ -49,9 +51,9 @@ export async function statCommand(
   if (!defaults.again) {
     const found = await look(pods, wish);
     host.write(wish.format === 'json' ? `${json(host, wish, found, 2)}\n` : `${table(host, wish, found).join('\n')}\n`);
-    for (const { node, why } of wish.format === 'json' ? [] : found.unreachable) {
-      host.complain(`${clean(node)}: ${why}\n`);
-    }
+    const named = wish.format === 'json' ? [] : found.unreachable;
+    for (const { node, why } of named.slice(0, NAMED)) host.complain(`${clean(node)}: ${why}\n`);
+    if (named.length > NAMED) host.complain(`and ${count(named.length - NAMED, 'node')} more could not be asked\n`);
     return statusOf(found);
   }
   let looks = 0;
@@ -60,7 +62,7 @@ export async function statCommand(
     looks += 1;
     if (looks % LOOKS === 0 || status !== 0) pods = await pods.again().catch(() => pods);
     const found = await look(pods, wish, signal);
-    status = statusOf(found);
+    if (!signal.aborted) status = statusOf(found); // what was broken off says nothing of the nodes
     return wish.format === 'json' ? [json(host, wish, found)] : page(host, wish, found, room);
   });
   return status;

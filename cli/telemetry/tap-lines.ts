@@ -72,7 +72,7 @@ function cellsOf(record: TapRecord): Cell[] {
   const ms = record.total_ms;
   return [
     { title: 'TIME', text: clock(text(record, 'timestamp')), most: 12 },
-    { title: 'SIDE', text: SIDES[text(record, 'direction')] ?? '-', most: 3 },
+    { title: 'SIDE', text: SIDES[text(record, 'direction')] ?? '-', most: 4 },
     { title: 'STATUS', text: outcome, most: 24, colour: colourOf(status, error) },
     { title: 'TOOK', text: duration(typeof ms === 'number' ? ms : null), most: 8, right: true },
     { title: 'FROM', text: sourceText(record), most: NAME_WIDTH },

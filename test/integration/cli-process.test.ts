@@ -64,6 +64,26 @@ test('cli: inject and uninject load what reads YAML and decides, and nothing of 
   }
 });
 
+test('cli: what asks daemons loads no server, no schema and nothing of the webhook', () => {
+  for (const argv of [
+    ['stat', 'all'],
+    ['top', 'all'],
+    ['tap', 'all'],
+    ['endpoints', '/'],
+    ['resolve'],
+    ['dashboard', '--port', 'x'],
+  ]) {
+    const { status, packages, own } = start(argv);
+    assert.equal(status, 1);
+    assert.ok(own.includes(`cli/commands/${argv[0]}.ts`));
+    for (const name of ['fastify', 'zod', '@kubernetes/client-node']) assert.ok(!packages.includes(name), name);
+    assert.deepEqual(
+      own.filter((file) => /^(?:webhook|daemon|scripts)\//.test(file)),
+      [],
+    );
+  }
+});
+
 test('cli: the status of a failure reaches the shell, and a reader that stops early is no failure', () => {
   assert.equal(start(['inject', '-'], 'a: [').status, 1);
   assert.equal(start(['injct']).status, 1);
