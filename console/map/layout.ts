@@ -42,7 +42,14 @@ export function layOut(input: LayoutInput): Layout {
   const layers = Map.groupBy(placed, ({ x }) => Math.round(x));
   if ([...layers.values()].every((layer) => layer.length <= MAX_IN_COLUMN)) {
     const ways = new Map<string, readonly Point[]>();
-    for (const edge of graph.edges()) ways.set(String(graph.edge(edge).id), graph.edge(edge).points ?? []);
+    for (const edge of graph.edges()) {
+      const { id, points = [] } = graph.edge(edge);
+      const [from, to] = [graph.node(edge.v), graph.node(edge.w)];
+      // dagre ends an edge where it meets the outline, which may be above or below: here all leave right and arrive left.
+      const start = { x: Number(from.x) + from.width / 2, y: Number(from.y) };
+      const end = { x: Number(to.x) - to.width / 2, y: Number(to.y) };
+      ways.set(String(id), [start, ...points.slice(1, -1), end]);
+    }
     return {
       nodes: Object.fromEntries(placed.map(({ id, x, y }) => [id, { x, y }])),
       edges: Object.fromEntries(input.edges.map((edge) => [edge.id, ways.get(edge.id) ?? []])),
