@@ -92,10 +92,8 @@ export function large(at: number): MeshView {
     if (index === 0) continue;
     const callers = new Set(
       Array.from({ length: 1 + Math.floor(random() * 2) }, () =>
-        // Half of the calls stay within the team.
-        random() < 0.5 && index >= 20
-          ? (index % 20) + 20 * Math.floor(random() * Math.floor(index / 20))
-          : Math.floor(random() * index * 0.5),
+        // Teams call themselves, and the two before them.
+        caller(index, random),
       ),
     );
     for (const caller of callers) {
@@ -109,6 +107,12 @@ export function large(at: number): MeshView {
     random,
     Array.from({ length: 12 }, (_, index) => `node-${index + 1}`),
   );
+}
+
+/** Who calls the Service of that number: one of a lower number. */
+function caller(index: number, random: () => number): number {
+  const team = Math.max(0, (index % 20) - Math.floor(random() * 3));
+  return Math.min(index - 1, team + 20 * Math.floor(random() * (Math.floor(index / 20) + 1) * 0.6));
 }
 
 /** Names that no cluster takes, and that a page must show as they are. */
