@@ -92,7 +92,7 @@ export function large(at: number): MeshView {
     if (index === 0) continue;
     const callers = new Set(
       Array.from({ length: 1 + Math.floor(random() * 2) }, () =>
-        // Teams call themselves, and the two before them.
+        // Teams stand like a tree: each calls itself, and three others.
         caller(index, random),
       ),
     );
@@ -111,7 +111,8 @@ export function large(at: number): MeshView {
 
 /** Who calls the Service of that number: one of a lower number. */
 function caller(index: number, random: () => number): number {
-  const team = Math.max(0, (index % 20) - Math.floor(random() * 3));
+  const own = index % 20;
+  const team = own === 0 || random() < 0.5 ? own : Math.floor((own - 1) / 3);
   return Math.min(index - 1, team + 20 * Math.floor(random() * (Math.floor(index / 20) + 1) * 0.6));
 }
 
