@@ -16,6 +16,7 @@ export function formatShare(share: number | null): string {
   if (share === null) return NONE;
   const percent = share * 100;
   if (percent >= 100) return '100%';
+  if (percent <= 0) return '0%';
   // One more than the digits shown, since 99.9 is 99.89999… in binary.
   const cut = Math.floor(Number((percent * 100).toFixed(6))) / 100;
   return `${percent >= 99 ? cut.toFixed(2) : (Math.floor(cut * 10) / 10).toFixed(1)}%`;

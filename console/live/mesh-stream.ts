@@ -70,7 +70,11 @@ async function refusal(): Promise<Connection | undefined> {
     if (answer.status === 401 || answer.status === 403) {
       return { state: 'refused', text: text || `The server answered ${answer.status}.` };
     }
-    return { state: 'lost', since: Date.now(), why: `The server answered ${answer.status}. ${text}`.trim() };
+    return {
+      state: 'lost',
+      since: Date.now(),
+      why: `The server answered ${answer.status}${text === '' ? '' : `: ${text}`}.`,
+    };
   } catch {
     return undefined;
   }

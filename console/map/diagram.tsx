@@ -12,7 +12,7 @@ import {
   widthOf,
 } from './drawing.ts';
 import type { MapEdge, MapGraph, MapNode } from './graph.ts';
-import type { Layout } from './layout.ts';
+import { isDense, type Layout } from './layout.ts';
 import { detailAt, fit, move, type Viewport, zoom } from './viewport.ts';
 
 const PAN_PX = 60;
@@ -83,6 +83,7 @@ export function Diagram(props: {
   };
 
   const busiest = Math.max(0, ...graph.edges.map(({ rps }) => rps));
+  const dense = isDense(graph);
   return (
     <div class="frame">
       <div
@@ -96,7 +97,7 @@ export function Diagram(props: {
         <svg width="100%" height="100%" aria-hidden="true">
           <g ref={stage}>
             {graph.edges.map((edge) => (
-              <Edge key={edge.id} edge={edge} layout={layout} busiest={busiest} selected={selected} />
+              <Edge key={edge.id} edge={edge} layout={layout} busiest={busiest} selected={selected} dense={dense} />
             ))}
             {graph.nodes.map((node) => (
               <Node key={node.id} {...props} node={node} />
@@ -122,19 +123,21 @@ export function Diagram(props: {
   );
 }
 
-function Edge(props: { edge: MapEdge; layout: Layout; busiest: number; selected: string }) {
+function Edge(props: { edge: MapEdge; layout: Layout; busiest: number; selected: string; dense: boolean }) {
   const { edge, layout, busiest, selected } = props;
+  // Among many, what is small and well stands back.
+  const small = props.dense && edge.rps < busiest / 8 && levelOf(edge.successRate) !== 'bad';
   const points = layout.edges[edge.id];
   if (points === undefined || points.length === 0) return null;
   const touched = selected !== '' && (edge.from === selected || edge.to === selected);
   const width = widthOf(edge.rps, busiest);
-  const label = edgeLabel(edge, touched);
+  const label = small && !touched ? '' : edgeLabel(edge, touched);
   const middle = middleOf(points);
   const end = points.at(-1) ?? middle;
   const tip = 5 + width / 2;
   return (
     <g
-      class={`edge is-${edge.rps > 0 ? levelOf(edge.successRate) : 'none'} ${selected === '' || touched ? '' : 'faint'}`}
+      class={`edge is-${edge.rps > 0 ? levelOf(edge.successRate) : 'none'} ${touched || (selected === '' && !small) ? '' : 'faint'}`}
     >
       <path class="way" d={curveThrough(points)} stroke-width={width} />
       <path class="tip" d={`M${end.x} ${end.y}l${-tip * 1.6} ${-tip}v${tip * 2}z`} />

@@ -39,10 +39,18 @@ export function layOut(input: LayoutInput): Layout {
     x: Number(graph.node(node.id).x),
     y: Number(graph.node(node.id).y),
   }));
+  if (isDense(input)) return inColumns(input, inGrid(placed));
   const layers = Map.groupBy(placed, ({ x }) => Math.round(x));
   if ([...layers.values()].every((layer) => layer.length <= MAX_IN_COLUMN)) {
     const ways = new Map<string, readonly Point[]>();
-    for (const edge of graph.edges()) ways.set(String(graph.edge(edge).id), graph.edge(edge).points ?? []);
+    for (const edge of graph.edges()) {
+      const { id, points = [] } = graph.edge(edge);
+      const [from, to] = [graph.node(edge.v), graph.node(edge.w)];
+      // dagre ends an edge where it meets the outline, which may be above or below: here all leave right and arrive left.
+      const start = { x: Number(from.x) + from.width / 2, y: Number(from.y) };
+      const end = { x: Number(to.x) - to.width / 2, y: Number(to.y) };
+      ways.set(String(id), [start, ...points.slice(1, -1), end]);
+    }
     return {
       nodes: Object.fromEntries(placed.map(({ id, x, y }) => [id, { x, y }])),
       edges: Object.fromEntries(input.edges.map((edge) => [edge.id, ways.get(edge.id) ?? []])),
@@ -56,6 +64,26 @@ export function layOut(input: LayoutInput): Layout {
   );
 }
 
+/** With so many edges a node the ways between layers take more room than the nodes: then edges go straight, and nodes close. */
+export function isDense({
+  nodes,
+  edges,
+}: {
+  readonly nodes: readonly unknown[];
+  readonly edges: readonly unknown[];
+}): boolean {
+  return edges.length > 2.5 * nodes.length;
+}
+
+/** About as many columns as rows, callers still left of callees where that can be. */
+function inGrid<Placed extends Point>(placed: readonly Placed[]): readonly (readonly Placed[])[] {
+  const sorted = placed.toSorted((a, b) => a.x - b.x || a.y - b.y);
+  const rows = Math.max(1, Math.ceil(Math.sqrt(sorted.length)));
+  return Array.from({ length: Math.ceil(sorted.length / rows) }, (_, column) =>
+    sorted.slice(column * rows, (column + 1) * rows),
+  );
+}
+
 /** Keeps dagre's layers and the order in them, and breaks the tall ones into columns. Edges go straight. */
 function inColumns(
   input: LayoutInput,
@@ -64,18 +92,20 @@ function inColumns(
   const nodes: Record<string, Point> = {};
   const width = Math.max(...input.nodes.map((node) => node.width));
   const height = Math.max(...input.nodes.map((node) => node.height));
-  const rows = Math.max(MAX_IN_COLUMN, Math.ceil(Math.sqrt(input.nodes.length)));
+  const tallest = Math.max(...layers.map((layer) => layer.length));
+  const rows = Math.min(tallest, Math.max(MAX_IN_COLUMN, Math.ceil(Math.sqrt(input.nodes.length))));
+  const rowGap = isDense(input) ? 3 * ROW_GAP : ROW_GAP;
   let left = 24;
   for (const layer of layers) {
     const sorted = layer.toSorted((a, b) => a.y - b.y);
     const columns = Math.ceil(sorted.length / rows);
     const inOne = Math.ceil(sorted.length / columns);
-    const top = 24 + ((rows - inOne) * (height + ROW_GAP)) / 2;
+    const top = 24 + ((rows - inOne) * (height + rowGap)) / 2;
     for (const [index, { id }] of sorted.entries()) {
       const column = Math.floor(index / inOne);
       nodes[id] = {
         x: left + column * (width + COLUMN_GAP) + width / 2,
-        y: top + (index % inOne) * (height + ROW_GAP) + height / 2,
+        y: top + (index % inOne) * (height + rowGap) + height / 2,
       };
     }
     left += columns * (width + COLUMN_GAP) - COLUMN_GAP + LAYER_GAP;
@@ -89,5 +119,5 @@ function inColumns(
       { x: b.x - width / 2, y: b.y },
     ];
   }
-  return { nodes, edges, width: left - LAYER_GAP + 24, height: rows * (height + ROW_GAP) + 48 };
+  return { nodes, edges, width: left - LAYER_GAP + 24, height: rows * (height + rowGap) + 48 };
 }

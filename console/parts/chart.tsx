@@ -35,6 +35,7 @@ export function Chart(props: {
       {
         width: element.clientWidth,
         height: HEIGHT_PX - 34,
+        padding: [8, 34, 0, 0],
         scales: { y: { range: (_plot, low, high) => range(low ?? 0, high ?? 1) } },
         axes: [
           {

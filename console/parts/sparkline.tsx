@@ -16,7 +16,14 @@ export function Sparkline(props: {
   const high = Math.max(props.ceiling ?? 0.001, ...known);
   const line = pathOf(values, { low, high, width, height });
   return (
-    <svg class={`spark is-${kind}`} width={width} height={height} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
+    <svg
+      class={`spark is-${kind}`}
+      width={width}
+      height={height}
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
       {kind === 'rps' && line !== '' && <path class="area" d={`${line}L${width} ${height}L0 ${height}Z`} />}
       <path class="line" d={line} />
     </svg>

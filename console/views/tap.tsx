@@ -206,7 +206,7 @@ function Detail({ record, onClose }: { record: TapRecord; onClose: () => void })
         </button>
       }
     >
-      <dl class="record">
+      <dl class="record" tabIndex={0}>
         {record.fields
           .filter(([, value]) => value !== '' && value !== '[]')
           .map(([name, value]) => (
