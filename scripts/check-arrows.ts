@@ -12,8 +12,8 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   console: ['lib'], // what it is shown, as types
-  webhook: ['lib', 'console'],
-  daemon: ['lib', 'console'],
+  webhook: ['lib'],
+  daemon: ['lib'],
   cli: ['lib', 'webhook', 'daemon', 'scripts', 'package.json'], // `nodemesh playground` starts scripts/playground
   scripts: ['lib', 'console', 'webhook', 'daemon'],
   manifests: [], // the examples know nothing of nodemesh
