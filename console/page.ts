@@ -26,7 +26,7 @@ export const PAGE_POLICY =
 /**
  * The page's files, by name: `index.html` is for `/`, all others are asked for under `assets/`, beside it. All addresses in
  * them are relative, so that the page also works below an API server's proxy path that ends in a slash.
- * Bundled in memory from the sources, which takes esbuild and thus a clone; `builtPage` is for what `npm run build` made.
+ * Bundled in memory from the sources, which takes esbuild and thus a clone. Rejects with esbuild's error where they do not bundle.
  */
 export async function pageFiles(): Promise<ReadonlyMap<string, PageFile>> {
   const { build } = await import('esbuild');
@@ -56,15 +56,6 @@ export async function pageFiles(): Promise<ReadonlyMap<string, PageFile>> {
     const file = outputFiles.find(({ path }) => path.endsWith(name));
     if (file === undefined) throw new Error(`console/main.tsx: bundling it gave no ${name}`);
     files.set(name, { type: TYPES[name], body: Buffer.from(file.contents) });
-  }
-  return files;
-}
-
-/** The same files as `npm run build` wrote them to `folder` (`dist/app/console/`, with the slash). Rejects where one is not there. */
-export async function builtPage(folder: string): Promise<ReadonlyMap<string, PageFile>> {
-  const files = new Map<string, PageFile>();
-  for (const [name, type] of Object.entries(TYPES)) {
-    files.set(name, { type, body: await readFile(`${folder}${name}`) });
   }
   return files;
 }
