@@ -16,6 +16,7 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
+import { linkerdRoutes } from './telemetry/linkerd-routes.ts';
 import { RecentStats } from './telemetry/recent-stats.ts';
 import { TapHub } from './telemetry/tap-hub.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
@@ -175,6 +176,7 @@ class Daemon implements RunningDaemon {
       }),
       routes: [
         ...routes,
+        ...linkerdRoutes(config, { snapshot: () => this.#workers.snapshot(this.#registry), now }),
         ...nodeConsole({
           ...this.#options,
           node: environment.nodeName,
