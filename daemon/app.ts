@@ -173,6 +173,7 @@ class Daemon implements RunningDaemon {
         modes: config.admin.access,
         ip: config.admin.ip,
         review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
+        metrics: this.#registry,
       }),
       routes: [
         ...routes,

@@ -11,6 +11,7 @@ import { MeshConsole } from '../../lib/console/mesh-console.ts';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { tokenReviewer } from '../../lib/kubernetes/token-review.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 import type { MeshView } from '../../lib/stats/mesh-view.ts';
 import { readManifest } from '../../scripts/playground/manifests.ts';
@@ -87,6 +88,7 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
         modes: { metrics: 'open', diagnostics: 'token', tap: 'token' },
         ip: CONSOLE_IP,
         review: tokenReviewer(async () => api, now),
+        metrics: new MetricsRegistry(),
       }),
       routes: meshConsole.routes,
       log,
