@@ -39,8 +39,11 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
   let failures = 0;
   const fakes: Server[] = [];
   const seen: { path: string; headers: IncomingHttpHeaders; closed: Promise<unknown> }[] = [];
+  const warned: (string | undefined)[] = [];
+  const warn = ({ stack }: Error) => warned.push(stack);
 
   before(async () => {
+    process.on('warning', warn);
     mesh = await TestMesh.start(NODES, true, { before: applyAccess });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.71.1.10', node: 'node-1' });
     let asked = 0;
@@ -99,6 +102,7 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
   });
 
   after(async () => {
+    process.off('warning', warn);
     await server.close();
     meshConsole.close();
     for (const one of fakes) {
@@ -218,6 +222,11 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
       'nodemesh-authorization',
     ]);
     assert.notEqual(passed?.headers['nodemesh-authorization'], `Bearer ${token}`);
+  });
+
+  test('Node warned of nothing deprecated while it passed', async () => {
+    await new Promise(setImmediate);
+    assert.deepEqual(warned, []);
   });
 
   test('only GETs of known paths of known nodes pass', async () => {
