@@ -261,6 +261,31 @@ describe('two daemons, and what they tell of requests', () => {
   });
 });
 
+for (const [config, keys, source] of [
+  ['nothing that asks for it', {}, ['', '', '']],
+  ['policies and none in the cluster', { routerKeys: ['policy: enforce'] }, ['shop', '', 'hello-5d4f8c-x']],
+  ['telemetry', { keys: ['telemetry: [{kind: nodemesh.tap}]'] }, ['shop', 'hello', 'hello-5d4f8c-x']],
+] as const) {
+  test(`the daemon that is called knows the source of a request with ${config}: ${source.join(' ') || 'not'}`, async (t) => {
+    const mesh = await TestMesh.start(NODES, true, { tls: 'required', ...keys });
+    t.after(() => mesh.stop());
+    const [name, ip] = ['hello-5d4f8c-x', '127.71.1.10'];
+    await mesh.pod({ namespace: 'shop', name, ip, node: 'node-1', deployment: 'hello' });
+    const world = await mesh.pod({ namespace: 'shop', name: 'world', ip: '127.71.2.11', node: 'node-2' });
+    await mesh.service('shop', 'world', [{ name: 'http', port: 80 }]);
+    await mesh.endpoints('shop', 'world', [world]);
+    const to = { host: NODES['node-1'], port: mesh.daemon('node-1').port('outgoing'), localAddress: ip };
+    const tap = await TestTap.open(mesh.daemon('node-2'));
+    await until(
+      () => ask(to, 'GET http://world/ HTTP/1.1\r\nHost: world'),
+      ({ status }) => status === 200,
+    );
+    const told = await tap.record(({ status, direction }) => status === 200 && direction === 'incoming');
+    tap.close();
+    assert.deepEqual([told.src_namespace, told.src_workload, told.src_pod], source);
+  });
+}
+
 describe('an access log', () => {
   let dir: string;
   let daemon: TestDaemon;
