@@ -16,14 +16,6 @@ const TYPES = {
 } as const;
 
 /**
- * What the page may do: run and show what comes from where it came from, and nothing else. Styles are set by the DOM's own API,
- * which this lets (CSP 3, section 8.3: `style-src` is about markup).
- */
-export const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; " +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/**
  * The page's files, by name: `index.html` is for `/`, all others are asked for under `assets/`, beside it. All addresses in
  * them are relative, so that the page also works below an API server's proxy path that ends in a slash.
  * Bundled in memory from the sources, which takes esbuild and thus a clone. Rejects with esbuild's error where they do not bundle.

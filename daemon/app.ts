@@ -16,6 +16,7 @@ import type { PolicyNeeds } from './discovery/policy-watch.ts';
 import { KubernetesIdentity } from './identity/kubernetes-identity.ts';
 import { provesIdentity } from './peer-transport.ts';
 import { sharedLimitTable } from './policy/shared-limit.ts';
+import { linkerdRoutes } from './telemetry/linkerd-routes.ts';
 import { RecentStats } from './telemetry/recent-stats.ts';
 import { TapHub } from './telemetry/tap-hub.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
@@ -172,9 +173,11 @@ class Daemon implements RunningDaemon {
         modes: config.admin.access,
         ip: config.admin.ip,
         review: config.kubernetes === undefined ? undefined : tokenReviewer(loadApi, now),
+        metrics: this.#registry,
       }),
       routes: [
         ...routes,
+        ...linkerdRoutes(config, { snapshot: () => this.#workers.snapshot(this.#registry), now }),
         ...nodeConsole({
           ...this.#options,
           node: environment.nodeName,

@@ -104,7 +104,7 @@ export class RouterFactory {
         podsKnown: () => !this.#readsCluster || state.podsKnown,
         now,
       }),
-      sources: this.#sources(),
+      sources: this.#sources(this.#recordsKept),
       resolver: this.#resolver(),
       egress: new EgressNames({
         resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
@@ -167,7 +167,7 @@ export class RouterFactory {
       provesPeers: router.tls !== 'off',
       state,
       nodeName,
-      sources: this.#sources(),
+      sources: this.#sources(false),
       resolver: this.#resolver(),
       makeDestination: (binding) =>
         new Destination({
@@ -228,16 +228,23 @@ export class RouterFactory {
       gate: this.#gate(router),
       random: this.#options.random,
       localPods: this.#localPods,
-      workloadAt: (ip) => this.#options.state.localPod(ip)?.workload ?? '',
+      workloadAt: this.#workloadAt,
     });
   }
 
-  /** What is known of callers; undefined where nobody asks. */
-  #sources(): CallerSources | undefined {
+  readonly #workloadAt = (ip: string): string => this.#options.state.localPod(ip)?.workload ?? '';
+
+  /** Whether the config has records of requests kept: it is the same for all daemons, so that others keep them too. */
+  get #recordsKept(): boolean {
+    return this.#options.config.telemetry.some(({ kind }) => kind !== 'io.l5d.prometheus');
+  }
+
+  /** What is known of callers; undefined where nobody asks. `forRecords`: peers are told of them for the sake of records too. */
+  #sources(forRecords: boolean): CallerSources | undefined {
     const { config, state } = this.#options;
     const tellsClient = config.routers.some(({ clientHeader }) => clientHeader);
-    if (!tellsClient && config.routers.every(({ policy }) => policy === 'off')) return undefined;
-    return new CallerSources(state.policies, tellsClient);
+    if (!tellsClient && !forRecords && config.routers.every(({ policy }) => policy === 'off')) return undefined;
+    return new CallerSources(state.policies, tellsClient, forRecords ? this.#workloadAt : undefined);
   }
 
   /**

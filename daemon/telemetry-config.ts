@@ -94,12 +94,32 @@ const tap = z.strictObject({
   redact: z.array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'give the name of a header')).default([]),
 });
 
-const KINDS = [accessLog, traceLog, recentRequests, tap, otlpTelemeter, zipkinTelemeter] as const;
+/** Where linkerd's stats are told whatever the config says, as it does. */
+export const METRICS_JSON = '/admin/metrics.json';
+export const PING = '/admin/ping';
+/** A path of the admin server with nothing in it that its router would read otherwise; all else that is served lies elsewhere. */
+const ADMIN_PATH = /^\/admin(\/[\w.~-]+)+$/;
+const ADMIN_PATH_FORMS = `give a path below /admin/ (letters, digits, ".", "~", "_", "-"), but ${METRICS_JSON} and ${PING}`;
+
+const prometheus = z.strictObject({
+  kind: z.literal('io.l5d.prometheus'),
+  path: z
+    .string()
+    .refine((path) => ADMIN_PATH.test(path) && path !== METRICS_JSON && path !== PING, ADMIN_PATH_FORMS)
+    .default('/admin/metrics/prometheus'),
+  prefix: z
+    .string()
+    .regex(/^([a-zA-Z_:][a-zA-Z0-9_:]*)?$/, 'give what a metric\'s name may begin with: letters, digits, "_", ":"')
+    .default(''),
+});
+
+const KINDS = [accessLog, traceLog, recentRequests, tap, otlpTelemeter, zipkinTelemeter, prometheus] as const;
 const KIND_NAMES = [
   'nodemesh.accessLog',
   'nodemesh.tap',
   'nodemesh.otlp',
   'io.l5d.zipkin',
+  'io.l5d.prometheus',
   'io.l5d.recentRequests',
   'io.l5d.tracelog',
 ];
@@ -125,6 +145,12 @@ export const telemetrySchema = z
         message: 'there is one already, and one list of requests',
       });
     }
+    telemetry.forEach((one, i) => {
+      if (one.kind !== 'io.l5d.prometheus') return;
+      const earlier = telemetry.slice(0, i);
+      if (!earlier.some((other) => other.kind === one.kind && other.path === one.path)) return;
+      context.addIssue({ code: 'custom', path: [i, 'path'], message: `${one.path} is another one's already` });
+    });
   })
   .default([]);
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Counter, Family, MetricsRegistry } from './metrics.ts';
 
 /**
  * What an admin server's path is about: `probe`, what kubelets ask; `metrics`; `diagnostics`, what a process knows and
@@ -44,9 +45,13 @@ export type TokenVerdict =
 /** Asks whose token it is, and whether they may get `path`. Never rejects. */
 export type TokenReviewer = (token: string, path: string) => Promise<TokenVerdict>;
 
-/** Why a request is not served, for the person who made it. */
+/** Why a request is not served, as `admin_refused_total` has it. */
+type RefusalReason = 'foreign_name' | 'no_reviewer' | 'no_token' | Exclude<TokenVerdict['kind'], 'allowed'>;
+
+/** The same for the person who made it. */
 export interface Refusal {
   readonly status: 401 | 403 | 503;
+  readonly reason: RefusalReason;
   readonly text: string;
 }
 
@@ -56,6 +61,7 @@ export interface AdminAccessOptions {
   readonly ip: string;
   /** Undefined: there is no API server to ask, and what wants a token is refused. */
   readonly review: TokenReviewer | undefined;
+  readonly metrics: MetricsRegistry;
 }
 
 /**
@@ -66,21 +72,32 @@ export interface AdminAccessOptions {
 export class AdminAccess {
   readonly #options: AdminAccessOptions;
   readonly #loopback: boolean;
+  readonly #refused: Family<Counter>;
 
   constructor(options: AdminAccessOptions) {
     this.#options = options;
     this.#loopback = options.ip === '127.0.0.1' || options.ip === '::1';
+    this.#refused = options.metrics.counter('admin_refused_total', 'Requests of the admin port that were refused.', [
+      'class',
+      'reason',
+    ]);
   }
 
   /** Undefined where the request may be served. */
   async refusal(access: AccessClass, headers: IncomingHttpHeaders): Promise<Refusal | undefined> {
-    const { modes, review } = this.#options;
     if (access === 'probe' || access === 'page') return undefined;
+    const refusal = await this.#judge(access, headers);
+    if (refusal !== undefined) this.#refused.with(access, refusal.reason).inc();
+    return refusal;
+  }
+
+  async #judge(access: GuardedClass, headers: IncomingHttpHeaders): Promise<Refusal | undefined> {
+    const { modes, review } = this.#options;
     if (this.#loopback) return namesThisHost(headers.host) ? undefined : FOREIGN_NAME;
     if (modes[access] === 'open') return undefined;
     if (review === undefined) return noReviewer(access);
     const token = bearerToken(headers);
-    if (token === undefined) return { status: 401, text: `this takes a token. ${HOW_TO_ASK}` };
+    if (token === undefined) return { status: 401, reason: 'no_token', text: `this takes a token. ${HOW_TO_ASK}` };
     return refusalOf(await review(token, ACCESS_PATHS[access]), access);
   }
 }
@@ -105,30 +122,36 @@ const HOW_TO_ASK =
 
 const FOREIGN_NAME: Refusal = {
   status: 403,
+  reason: 'foreign_name',
   text: 'this listens for its own host alone: ask for it by 127.0.0.1, [::1] or localhost, not by another name\n',
 };
 
 function refusalOf(verdict: TokenVerdict, access: GuardedClass): Refusal | undefined {
-  switch (verdict.kind) {
+  const { kind } = verdict;
+  switch (kind) {
     case 'allowed':
       return undefined;
     case 'unknown':
-      return { status: 401, text: `the API server does not know this token, or it has ended. ${HOW_TO_ASK}` };
+      return {
+        status: 401,
+        reason: kind,
+        text: `the API server does not know this token, or it has ended. ${HOW_TO_ASK}`,
+      };
     case 'forbidden': {
       const subject = subjectOf(verdict.user);
       const text = `${verdict.user} may not get ${ACCESS_PATHS[access]}. Whoever administers the cluster allows it by: kubectl create clusterrolebinding <name> --clusterrole=nodemesh-viewer ${subject}\n`;
-      return { status: 403, text };
+      return { status: 403, reason: kind, text };
     }
     case 'unanswered': {
       const text = `the token cannot be checked: ${verdict.why}. Try again when it answers; without a token there are /livez, /readyz and what admin.access leaves open\n`;
-      return { status: 503, text };
+      return { status: 503, reason: kind, text };
     }
   }
 }
 
 function noReviewer(access: GuardedClass): Refusal {
   const text = `this process speaks to no API server that could check a token: give admin.ip: 127.0.0.1, or admin.access.${access}: open\n`;
-  return { status: 403, text };
+  return { status: 403, reason: 'no_reviewer', text };
 }
 
 /** As `kubectl create clusterrolebinding` takes it. */

@@ -187,6 +187,7 @@ class Webhook {
           async () => api,
           () => performance.now(),
         ),
+        metrics,
       }),
       routes: this.#console.routes,
       log,

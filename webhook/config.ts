@@ -17,7 +17,7 @@ const ip = z
   .string()
   .refine((text) => text === 'pod' || isIP(text) !== 0, 'give an IP address, or "pod" for the address in POD_IP');
 
-const schema = z.strictObject(
+export const schema = z.strictObject(
   {
     proxyAddress: z
       .enum(['auto', 'nodeName', 'hostIP'], { error: 'give "auto", "nodeName" or "hostIP"' })

@@ -1,5 +1,5 @@
 import type { FieldList } from './fields.ts';
-import { parseTrailers } from './message-head.ts';
+import { parseTrailers } from './message-facts.ts';
 import { ProxyError } from './proxy-error.ts';
 
 /** Longest chunk-size line and largest sum of chunk extensions of one message; both carry nothing that anyone uses. */

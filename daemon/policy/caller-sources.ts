@@ -29,15 +29,17 @@ interface Asserted {
 export class CallerSources {
   readonly #view: PolicyView;
   readonly #tellsClient: boolean;
+  readonly #workloadAt: ((ip: string) => string) | undefined;
   readonly #byAddress = new Map<string, CallerSource>();
   readonly #unproven = new Map<string, CallerSource>();
   /** By node, then by what its daemon said. */
   readonly #asserted = new Map<string, Map<string, Asserted>>();
 
-  /** `tellsClient`: whether applications are told who calls. */
-  constructor(view: PolicyView, tellsClient: boolean) {
+  /** `tellsClient`: whether applications are told who calls. `workloadAt`: of a pod of this node, where peers are told of it too. */
+  constructor(view: PolicyView, tellsClient: boolean, workloadAt?: (ip: string) => string) {
     this.#view = view;
     this.#tellsClient = tellsClient;
+    this.#workloadAt = workloadAt;
   }
 
   /** Whoever connects here from an address. */
@@ -95,12 +97,23 @@ export class CallerSources {
   }
 
   #make(ip: string, pod: PolicyPod | undefined, how: { vouched: boolean; unseen: boolean }): CallerSource {
-    return { ip, pod, ...how, peerLine: peerLine(ip, pod), clientLine: this.#tellsClient ? clientLine(pod) : '' };
+    return { ip, pod, ...how, peerLine: this.#peerLine(ip, pod), clientLine: this.#tellsClient ? clientLine(pod) : '' };
+  }
+
+  #peerLine(ip: string, pod: PolicyPod | undefined): string {
+    if (pod === undefined) return '';
+    const workload = this.#workloadAt === undefined ? '' : ` ${this.#workloadAt(ip)}`;
+    return `mesh-source: ${ip} ${pod.namespace}/${pod.name}${workload}\r\n`;
   }
 }
 
-function peerLine(ip: string, pod: PolicyPod | undefined): string {
-  return pod === undefined ? '' : `mesh-source: ${ip} ${pod.namespace}/${pod.name}\r\n`;
+/** What a daemon says in `mesh-source`, for those who keep no verdict by it. */
+export function saidSource(
+  said: string,
+): { namespace: string; workload: string | undefined; name: string } | undefined {
+  const [, key = '', workload] = said.split(' ');
+  const slash = key.indexOf('/');
+  return slash === -1 ? undefined : { namespace: key.slice(0, slash), workload, name: key.slice(slash + 1) };
 }
 
 function clientLine(pod: PolicyPod | undefined): string {

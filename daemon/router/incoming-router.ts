@@ -6,7 +6,7 @@ import { asProxyError, ProxyError } from '../http/proxy-error.ts';
 import { parseAuthority, splitRequestTarget } from '../http/request-target.ts';
 import { type Binding, type Endpoint, endpointKey } from '../naming/endpoint.ts';
 import type { Resolver } from '../naming/resolver.ts';
-import type { CallerSource, CallerSources } from '../policy/caller-sources.ts';
+import { type CallerSource, type CallerSources, saidSource } from '../policy/caller-sources.ts';
 import type { ClientAccess } from '../policy/client-access.ts';
 import type { DaemonMetrics } from '../telemetry/daemon-metrics.ts';
 import type { ExchangeRecord } from '../telemetry/exchange-record.ts';
@@ -108,10 +108,14 @@ export class IncomingRouter {
 
   /** Whoever may say where a request comes from and goes to is believed of records as of all else. */
   #record(exchange: Exchange, record: ExchangeRecord, peer: boolean): void {
-    const pod = this.#source(exchange)?.pod;
-    record.from(pod?.namespace, undefined, pod?.name);
-    if (!peer) return;
     const { caller, request } = exchange;
+    const source = this.#source(exchange);
+    const said = peer ? request.fields.value('mesh-source') : undefined;
+    // Pods of other nodes are read for the sake of policies alone: without any, the peer's word is all that there is.
+    const from = said !== undefined && (source === undefined || source.vouched) ? saidSource(said) : undefined;
+    const pod = source?.pod ?? from;
+    record.from(pod?.namespace, from?.workload, pod?.name);
+    if (!peer) return;
     record.fromPeer = endpointKey({ ip: caller.address, port: caller.port });
     const name = request.fields.value('mesh-service');
     if (name === undefined) return;

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import util from 'node:util';
 import type HttpProxy from 'http-proxy';
 import type { AccessClass } from '../admin-access.ts';
 import type { AdminReply, AdminRequest, AdminRoute } from '../admin-server.ts';
@@ -55,10 +56,13 @@ export class NodeProxy {
       const known = daemons.slice(0, 50).map((one) => one.node);
       return reply.json(wrong(`there is no daemon on node "${node}"`, `nodes with one: ${known.join(', ')}`), 404);
     }
-    const target = `http://${addressText(daemon)}/${path}?${request.query}`;
+    const host = addressText(daemon);
+    // In parts: http-proxy reads a text by `url.parse`, which is deprecated (DEP0169).
+    const target = { protocol: 'http:', host, hostname: daemon.ip, port: String(daemon.port) };
     const headers = await this.#client.headers();
     const { raw } = request;
     raw.headers = { accept: '*/*' };
+    raw.url = `/${path}?${request.query}`;
     this.#proxy ??= await makeProxy();
     const proxy = this.#proxy;
     const response = reply.raw();
@@ -75,8 +79,9 @@ function accessOf(path: string): AccessClass | undefined {
 
 /** Loaded by the first who needs it. */
 async function makeProxy(): Promise<HttpProxy> {
-  const { default: httpProxy } = await import('http-proxy');
-  const proxy = httpProxy.createProxyServer({ ignorePath: true, changeOrigin: true, proxyTimeout: SILENCE_MS });
+  const { default: httpProxy } = await withoutExtend(() => import('http-proxy'));
+  // `toProxy`: the path goes on as it is.
+  const proxy = httpProxy.createProxyServer({ toProxy: true, changeOrigin: true, proxyTimeout: SILENCE_MS });
   // http-proxy itself waits for an 'aborted' that Node does not tell of a request that was read whole.
   proxy.on('proxyReq', (sent, _request, response) => response.once('close', () => sent.destroy()));
   proxy.on('proxyRes', (answer) => {
@@ -84,6 +89,18 @@ async function makeProxy(): Promise<HttpProxy> {
     answer.statusMessage = '';
   });
   return proxy;
+}
+
+/** http-proxy 1.18 takes `util._extend` as it is loaded, which Node warns of (DEP0060); what Node names in its stead does the same. */
+async function withoutExtend<T>(load: () => Promise<T>): Promise<T> {
+  const replaced = Object.getOwnPropertyDescriptor(util, '_extend');
+  Object.defineProperty(util, '_extend', { value: Object.assign, configurable: true });
+  try {
+    return await load();
+  } finally {
+    if (replaced === undefined) Reflect.deleteProperty(util, '_extend');
+    else Object.defineProperty(util, '_extend', replaced);
+  }
 }
 
 function fail(error: Error, daemon: DaemonAddress, response: ServerResponse): void {

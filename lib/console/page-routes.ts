@@ -1,11 +1,6 @@
 import type { AdminReply, AdminRequest, AdminRoute } from '../admin-server.ts';
 import type { Page, PageFile } from './page-files.ts';
 
-/** The page asks and runs what comes from where it came from itself, and nothing else (CSP level 3). */
-export const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
-  "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /** The console's page: `/` and what it needs, under `/assets/`. No data is in it, so it needs no token. */
 export function pageRoutes(page: Page): AdminRoute[] {
   return [
@@ -32,7 +27,6 @@ async function serve(page: Page, name: string, request: AdminRequest, reply: Adm
   if (file === undefined) return reply.text('the page has no such file\n', 404);
   const coding = codingOf(String(request.headers['accept-encoding'] ?? ''));
   const headers: Record<string, string> = {
-    'content-security-policy': PAGE_POLICY,
     'cache-control': 'no-cache', // asked for again each time, by its tag
     etag: `"${file.tag}${coding === undefined ? '' : `-${coding}`}"`,
     vary: 'accept-encoding',

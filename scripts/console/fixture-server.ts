@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { PAGE_POLICY, pageFiles } from '../../console/page.ts';
+import { pageFiles } from '../../console/page.ts';
+import { PAGE_POLICY } from '../../lib/admin-server.ts';
 import type { MeshView } from '../../lib/stats/mesh-view.ts';
 
 /** A server that speaks the console's API, and says what it is told. */

@@ -7,8 +7,10 @@ import { startAdminServer } from '../../lib/admin-server.ts';
 import { tokenReviewer } from '../../lib/kubernetes/token-review.ts';
 import type { ApiRequest, KubernetesApi } from '../../lib/kubernetes/types.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 import { readManifest } from '../../scripts/playground/manifests.ts';
+import { metricValue } from '../support/daemon.ts';
 import { startMemoryKubernetes } from '../support/memory-kubernetes.ts';
 
 const ACCESS = fileURLToPath(new URL('../../manifests/base/access.yaml', import.meta.url));
@@ -47,12 +49,13 @@ async function serve(
   t: TestContext,
   { ip, modes, review }: { ip: string; modes: AccessModes; review: TokenReviewer | undefined },
 ): Promise<string> {
+  const metrics = new MetricsRegistry();
   const server = await startAdminServer({
     ip,
     port: 0,
     readiness: new Readiness(),
-    metrics: { render: () => 'up 1\n' },
-    access: new AdminAccess({ modes, ip, review }),
+    metrics,
+    access: new AdminAccess({ modes, ip, review, metrics }),
     routes: [
       { path: '/stats', access: 'diagnostics', handle: (_, reply) => reply.json({ secret: 1 }) },
       { path: '/tap', access: 'tap', handle: (_, reply) => reply.json({ secret: 2 }) },
@@ -100,6 +103,16 @@ describe('who may read an admin server', () => {
     const [refused, why] = await get(`${base}/stats`, bearer('bm9ib2R5'));
     assert.equal(refused, 401);
     assert.doesNotMatch(text + why, new RegExp(`${clerk}|bm9ib2R5`));
+    await get(`${base}/tap`);
+    const [, counted] = await get(`${base}/metrics`);
+    for (const [access, reason] of [
+      ['diagnostics', 'forbidden'],
+      ['diagnostics', 'unknown'],
+      ['tap', 'no_token'],
+    ] as const) {
+      assert.equal(metricValue(counted, 'admin_refused_total', { class: access, reason }), 1, reason);
+    }
+    assert.equal(metricValue(counted, 'admin_refused_total'), 3);
   });
 
   it('a ClusterRole for diagnostics alone opens no tap', async (t) => {

@@ -5,6 +5,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { AdminAccess } from '../../lib/admin-access.ts';
 import { type AdminRoute, type AdminServer, formatEvent, startAdminServer } from '../../lib/admin-server.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 
 const servers: AdminServer[] = [];
@@ -20,6 +21,7 @@ async function serve(routes: readonly AdminRoute[]): Promise<{ readonly server: 
       modes: { metrics: 'open', diagnostics: 'token', tap: 'token' },
       ip: '127.0.0.1',
       review: undefined,
+      metrics: new MetricsRegistry(),
     }),
     routes,
     log: createLog('test', 'silent'),

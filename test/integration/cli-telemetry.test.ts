@@ -364,7 +364,7 @@ test('dashboard: passes the console on with a token, events as they come, and to
 
   const page = await getOf(`${url}/`);
   assert.equal(page.statusCode, 200);
-  assert.match(String(page.headers['content-security-policy']), /default-src 'self'/);
+  assert.match(String(page.headers['content-security-policy']), /script-src 'self'/);
   assert.equal(await textOf(page), '<p>console</p>');
   const mesh60 = await getOf(`${url}/api/v1/namespaces/nodemesh/pods/x:8080/proxy/api/mesh?window=60`, {
     cookie: 'secret=1',

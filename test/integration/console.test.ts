@@ -11,6 +11,7 @@ import { MeshConsole } from '../../lib/console/mesh-console.ts';
 import { loadKubernetesApi } from '../../lib/kubernetes/client.ts';
 import { tokenReviewer } from '../../lib/kubernetes/token-review.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 import type { MeshView } from '../../lib/stats/mesh-view.ts';
 import { readManifest } from '../../scripts/playground/manifests.ts';
@@ -38,8 +39,11 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
   let failures = 0;
   const fakes: Server[] = [];
   const seen: { path: string; headers: IncomingHttpHeaders; closed: Promise<unknown> }[] = [];
+  const warned: (string | undefined)[] = [];
+  const warn = ({ stack }: Error) => warned.push(stack);
 
   before(async () => {
+    process.on('warning', warn);
     mesh = await TestMesh.start(NODES, true, { before: applyAccess });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.71.1.10', node: 'node-1' });
     let asked = 0;
@@ -87,6 +91,7 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
         modes: { metrics: 'open', diagnostics: 'token', tap: 'token' },
         ip: CONSOLE_IP,
         review: tokenReviewer(async () => api, now),
+        metrics: new MetricsRegistry(),
       }),
       routes: meshConsole.routes,
       log,
@@ -97,6 +102,7 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
   });
 
   after(async () => {
+    process.off('warning', warn);
     await server.close();
     meshConsole.close();
     for (const one of fakes) {
@@ -216,6 +222,11 @@ describe('the console of a mesh of two daemons, and of four addresses that answe
       'nodemesh-authorization',
     ]);
     assert.notEqual(passed?.headers['nodemesh-authorization'], `Bearer ${token}`);
+  });
+
+  test('Node warned of nothing deprecated while it passed', async () => {
+    await new Promise(setImmediate);
+    assert.deepEqual(warned, []);
   });
 
   test('only GETs of known paths of known nodes pass', async () => {

@@ -11,7 +11,7 @@ import { WebhookCluster } from '../support/webhook-cluster.ts';
 const PAGE = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
 const NODES = { 'node-1': '127.72.1.1', 'node-2': '127.72.2.1' };
 const WEBHOOK = '## The webhook';
-const COMMON = '## Watches of the Kubernetes API';
+const COMMON = '## The admin port and watches of the Kubernetes API';
 
 /** The names of the page's tables, and the labels of each, of the sections that `wanted` takes. */
 function described(wanted: (heading: string) => boolean): Map<string, readonly string[]> {
@@ -56,6 +56,14 @@ describe('what /metrics tells', () => {
   before(async () => {
     mesh = await TestMesh.start(NODES, true, {
       tls: 'required',
+      keys: [
+        // All that makes names: nothing is sent, and nothing is kept.
+        `telemetry:
+- {kind: nodemesh.accessLog, path: /dev/null}
+- {kind: nodemesh.otlp, endpoint: http://${NODES['node-1']}:1/v1/traces, sampleRate: 0}
+- {kind: io.l5d.recentRequests, sampleRate: 1}
+- {kind: nodemesh.tap}`,
+      ],
       outgoingRouterKeys: ['client: {failureAccrual: {kind: io.l5d.consecutiveFailures, failures: 2}}'],
     });
     caller = await mesh.pod({ namespace: 'shop', name: 'hello', ip: '127.72.1.10', node: 'node-1' });

@@ -7,6 +7,7 @@ import { AdminAccess } from '../../lib/admin-access.ts';
 import { type AdminRoute, type AdminServer, startAdminServer } from '../../lib/admin-server.ts';
 import { tokenReviewer } from '../../lib/kubernetes/token-review.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 import type { Counts, EdgeStats, NodeStats, PodStats } from '../../lib/stats/node-stats.ts';
 import { type Manifest, MemoryKubernetes } from '../../scripts/playground/kubernetes-api/memory-kubernetes.ts';
@@ -89,6 +90,7 @@ export class AdminMesh {
           async () => api,
           () => performance.now(),
         ),
+        metrics: new MetricsRegistry(),
       }),
       routes,
       log: createLog('test', 'silent'),

@@ -261,6 +261,10 @@ routers:
     ['[{kind: nodemesh.accessLog, path: log}]', /path: give an absolute path, or "stdout"/],
     ['[{kind: nodemesh.accessLog, redact: [status]}]', /redact\[0\]: give some of client_addr/],
     ['[{kind: nodemesh.tap, redact: ["a b"]}]', /redact\[0\]: give the name of a header/],
+    ['[{kind: io.l5d.prometheus, path: /metrics}]', /path: give a path below \/admin\//],
+    ['[{kind: io.l5d.prometheus, path: /admin/ping}]', /path: give a path below \/admin\//],
+    ['[{kind: io.l5d.prometheus, prefix: "a b"}]', /prefix: give what a metric's name may begin with/],
+    ['[{kind: io.l5d.prometheus}, {kind: io.l5d.prometheus, prefix: a}]', /\[1\]\.path: .*another one's already/],
     ['[{kind: io.l5d.tracelog, level: LOUD}]', /level: give one of TRACE/],
     ['[{kind: io.l5d.statsd}]', /unknown kind: a statsd exporter of Prometheus reads \/metrics.*known kinds: nodemesh/],
     [

@@ -26,3 +26,22 @@ test('SECURITY.md names tests that there are', () => {
     [],
   );
 });
+
+test('SECURITY.md and ARCHITECTURE.md name the packages that package.json does, with a reason for each', () => {
+  const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+  const [, count] = /\b(\d+) packages at run time/.exec(read('SECURITY.md')) ?? [];
+  assert.equal(Number(count), Object.keys(dependencies ?? {}).length);
+  const section = (heading: string) =>
+    read('ARCHITECTURE.md')
+      .split(/^#+ /m)
+      .find((text) => text.startsWith(`${heading}\n`)) ?? '';
+  for (const [table, packages] of [
+    [section('At run time'), dependencies],
+    [section('For development'), devDependencies],
+  ] as const) {
+    const named = [...table.matchAll(/^\| (?!package \|)([^|]+) \| [^|\s][^|]* \|$/gm)].flatMap(([, names = '']) =>
+      names.split(', '),
+    );
+    assert.deepEqual(named.sort(), Object.keys(packages ?? {}).sort());
+  }
+});
