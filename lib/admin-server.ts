@@ -108,7 +108,8 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
 
 /** One of server-sent events (WHATWG HTML, "Server-sent events"). `data` may have several lines. */
 export function formatEvent(name: string, data: string): string {
-  return `event: ${name}\n${data.replace(/^/gm, 'data: ')}\n\n`;
+  const lines = data.split(/\r\n?|\n/).map((line) => `data: ${line}\n`); // no other character ends one
+  return `event: ${name}\n${lines.join('')}\n`;
 }
 
 function standardRoutes({ readiness, metrics, notes = [] }: AdminServerOptions): AdminRoute[] {
@@ -157,13 +158,13 @@ async function answer({ route, access, log, stopping }: Serving, request: Fastif
     await route.handle({ path, query: new URLSearchParams(query), headers, signal, raw }, replyOf(reply, signal));
   } catch (error) {
     log.error({ err: error, path }, 'admin server: a request could not be answered');
-    if (reply.raw.headersSent) reply.raw.destroy();
-    else if (!reply.sent) {
+    if (!reply.raw.headersSent && !reply.sent) {
       return reply
         .code(500)
         .type('text/plain; charset=utf-8')
         .send(`this failed; the log of ${log.bindings().name} says why\n`);
     }
+    reply.raw.destroy();
   }
   return reply;
 }

@@ -75,15 +75,17 @@ export class LiveViews {
   }
 
   #later(shared: Shared, windowMs: number): NodeJS.Timeout {
-    return setTimeout(
+    const timer = setTimeout(
       async () => {
         const json = await this.#refresh(shared, windowMs).catch(() => undefined);
+        if (shared.timer !== timer) return; // all have gone meanwhile; who came since has a timer of his own
         const event = json === undefined ? ': nothing could be read\n\n' : formatEvent('mesh', json);
         for (const write of shared.viewers) write(event);
-        shared.timer = shared.viewers.size === 0 ? undefined : this.#later(shared, windowMs);
+        shared.timer = this.#later(shared, windowMs);
       },
       Math.max(INTERVAL_MS, shared.tookMs * PAUSE_PER_READING),
     );
+    return timer;
   }
 
   /** One reading at a time. */

@@ -65,6 +65,7 @@ export class NodeProxy {
     raw.url = `/${path}?${request.query}`;
     this.#proxy ??= await makeProxy();
     const proxy = this.#proxy;
+    if (request.signal.aborted) return; // nobody would end what is asked for him
     const response = reply.raw();
     await new Promise<void>((resolve) => {
       response.once('close', resolve);

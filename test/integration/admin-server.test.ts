@@ -97,6 +97,30 @@ describe('the admin server', () => {
     assert.equal((await fetch(`${url}/livez`)).status, 200);
   });
 
+  it('ends the connection of what fails once it has taken it for itself', async () => {
+    const { url } = await serve([
+      {
+        path: '/taken',
+        access: 'diagnostics',
+        handle: (_request, reply) => {
+          reply.raw();
+          throw new Error('inner matters');
+        },
+      },
+    ]);
+    await assert.rejects(fetch(`${url}/taken`, { signal: AbortSignal.timeout(5_000) }), { name: 'TypeError' });
+    assert.equal((await fetch(`${url}/livez`)).status, 200);
+  });
+
+  it('writes an event of lines as event streams know them', () => {
+    assert.equal(
+      formatEvent('a', 'one\ntwo\r\nthree\rfour'),
+      'event: a\ndata: one\ndata: two\ndata: three\ndata: four\n\n',
+    );
+    assert.equal(formatEvent('a', '"x\u2028y\u2029z"'), 'event: a\ndata: "x\u2028y\u2029z"\n\n');
+    assert.equal(formatEvent('a', ''), 'event: a\ndata: \n\n');
+  });
+
   it('sends events until the client goes', async (t) => {
     const ended = Promise.withResolvers<void>();
     const { url } = await serve([

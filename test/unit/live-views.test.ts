@@ -76,6 +76,46 @@ test('who does not take a view gets the newest next', async (t) => {
   slow.end.abort();
 });
 
+test('who comes while the last reading of those who went is under way starts no second round', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const clock = { now: 0 };
+  const waiting: ((view: MeshView) => void)[] = [];
+  const live = new LiveViews(
+    () => new Promise((resolve) => waiting.push(resolve)),
+    () => clock.now,
+  );
+  let read = 0;
+  const answer = async () => {
+    read += waiting.length;
+    for (const settle of waiting.splice(0)) settle({ at: read } as MeshView);
+    await setImmediate();
+  };
+  const pass = async () => {
+    clock.now += 2_000;
+    t.mock.timers.tick(2_000);
+    await setImmediate();
+  };
+  const [first, second] = [viewer(), viewer()];
+  live.follow(60_000, first.write, first.end.signal);
+  await answer();
+  await pass();
+  first.end.abort();
+  live.follow(60_000, second.write, second.end.signal);
+  await answer();
+  assert.deepEqual(second.got, ['event: mesh\ndata: {"at":2}\n\n']);
+  await pass();
+  await answer();
+  await pass();
+  await answer();
+  assert.deepEqual(
+    second.got,
+    [2, 3, 4].map((at) => `event: mesh\ndata: {"at":${at}}\n\n`),
+  );
+  second.end.abort();
+  await pass();
+  assert.equal(waiting.length, 0);
+});
+
 test('a reading that fails ends nothing', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let fails = true;
