@@ -1,6 +1,7 @@
 import { after, before, describe } from 'node:test';
 import { accessSuite } from './access-suite.ts';
 import { Cluster } from './cluster.ts';
+import { consoleSuite } from './console-suite.ts';
 import { errorsSuite } from './errors-suite.ts';
 import { helloWorldSuite } from './hello-world-suite.ts';
 import { manifestsSuite } from './manifests-suite.ts';
@@ -9,11 +10,13 @@ import { POLICY_NAMESPACES } from './policy-pods.ts';
 import { policySuite } from './policy-suite.ts';
 import { scalingSuite } from './scaling-suite.ts';
 import { readSettings } from './settings.ts';
+import { telemetrySuite } from './telemetry-suite.ts';
 import { tlsSuite } from './tls-suite.ts';
 import { webhookSuite } from './webhook-suite.ts';
 
 const SHOP = 'shop';
-const NAMESPACES = [SHOP, 'a', 'b', ...POLICY_NAMESPACES];
+const TELEMETRY = 'telemetry';
+const NAMESPACES = [SHOP, 'a', 'b', TELEMETRY, ...POLICY_NAMESPACES];
 
 const cluster = new Cluster(readSettings(process.env));
 
@@ -31,6 +34,8 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   accessSuite(cluster, SHOP);
   policySuite(cluster);
   errorsSuite(cluster, SHOP);
+  telemetrySuite(cluster, TELEMETRY);
+  consoleSuite(cluster, SHOP);
   scalingSuite(cluster, SHOP);
   manifestsSuite(cluster, SHOP);
   webhookSuite(cluster, SHOP);
