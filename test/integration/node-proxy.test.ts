@@ -10,6 +10,7 @@ import type { DaemonAddress } from '../../lib/console/daemon-list.ts';
 import { NodeProxy } from '../../lib/console/node-proxy.ts';
 import type { ViewerToken } from '../../lib/console/viewer-token.ts';
 import { createLog } from '../../lib/log.ts';
+import { MetricsRegistry } from '../../lib/metrics.ts';
 import { Readiness } from '../../lib/readiness.ts';
 
 test('nothing is asked of a daemon for a viewer who goes while the daemons are looked for', async (t) => {
@@ -34,6 +35,7 @@ test('nothing is asked of a daemon for a viewer who goes while the daemons are l
       modes: { metrics: 'open', diagnostics: 'token', tap: 'token' },
       ip: '127.0.0.1',
       review: undefined,
+      metrics: new MetricsRegistry(),
     }),
     routes: [
       {
