@@ -20,6 +20,28 @@ const NAMESPACES = [SHOP, 'a', 'b', TELEMETRY, ...POLICY_NAMESPACES];
 
 const cluster = new Cluster(readSettings(process.env));
 
+/** By name, in the order in which they run. */
+const SUITES: Readonly<Record<string, () => void>> = {
+  'hello-world': () => helloWorldSuite(cluster, SHOP),
+  access: () => accessSuite(cluster, SHOP),
+  policy: () => policySuite(cluster),
+  errors: () => errorsSuite(cluster, SHOP),
+  telemetry: () => telemetrySuite(cluster, TELEMETRY),
+  console: () => consoleSuite(cluster, SHOP),
+  scaling: () => scalingSuite(cluster, SHOP),
+  manifests: () => manifestsSuite(cluster, SHOP),
+  webhook: () => webhookSuite(cluster, SHOP),
+  tls: () => tlsSuite(cluster, SHOP),
+  outage: () => outageSuite(cluster, SHOP),
+};
+const chosen = cluster.settings.suites ?? Object.keys(SUITES);
+const unknown = chosen.filter((name) => !Object.hasOwn(SUITES, name));
+if (unknown.length > 0) {
+  throw new Error(
+    `NODEMESH_E2E_SUITES: there is no ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}`,
+  );
+}
+
 // One file and one order: every suite uses the one installation, and counts what it alone sends through it.
 describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`, () => {
   before(async () => {
@@ -30,15 +52,5 @@ describe(`nodemesh on a cluster, overlay ${cluster.settings.overlay ?? 'none'}`,
   });
   after(() => cluster.uninstall(NAMESPACES));
 
-  helloWorldSuite(cluster, SHOP);
-  accessSuite(cluster, SHOP);
-  policySuite(cluster);
-  errorsSuite(cluster, SHOP);
-  telemetrySuite(cluster, TELEMETRY);
-  consoleSuite(cluster, SHOP);
-  scalingSuite(cluster, SHOP);
-  manifestsSuite(cluster, SHOP);
-  webhookSuite(cluster, SHOP);
-  tlsSuite(cluster, SHOP);
-  outageSuite(cluster, SHOP);
+  for (const suite of chosen) SUITES[suite]?.();
 });
