@@ -112,6 +112,7 @@ const namer = z.discriminatedUnion(
 
 const WORKERS_FORMS = `give a number of threads, 1 to ${MAX_WORKERS}, or "auto": one for each core`;
 
+/** `daemon.yaml`, as it may be written. */
 export const schema = z.strictObject(
   {
     admin: adminSchema,

@@ -17,6 +17,7 @@ const ip = z
   .string()
   .refine((text) => text === 'pod' || isIP(text) !== 0, 'give an IP address, or "pod" for the address in POD_IP');
 
+/** `webhook.yaml`, as it may be written. */
 export const schema = z.strictObject(
   {
     proxyAddress: z

@@ -100,9 +100,8 @@ for (const [kind, workers] of [
         ['GET', '200', '/a', 'world', 'test/1', 'hello', 'world-2', NODES['node-2']],
       );
       assert.deepEqual(
-        [server.attributes['k8s.pod.name'], server.attributes['nodemesh.src_pod'] ?? ''],
-        ['world-2', ''],
-        'without policies nobody asks who calls',
+        [server.attributes['k8s.pod.name'], server.attributes['nodemesh.src_pod']],
+        ['world-2', 'hello'],
       );
       assert.ok(!JSON.stringify(spans).includes('secret'), 'no query string');
     });
