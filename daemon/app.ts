@@ -127,8 +127,11 @@ class Daemon implements RunningDaemon {
     this.#identity = this.#makeIdentity();
     const modes = this.#registry.gauge('tls_mode', 'How a router speaks to other daemons.', ['router', 'mode']);
     const evicted = this.#registry.counter('series_evicted_total', 'Series that nobody had counted for ten minutes.');
-    this.#evictor = setInterval(async () => {
-      evicted.with().inc(await this.#workers.evictIdle(this.#registry, options.now()));
+    this.#evictor = setInterval(() => {
+      this.#workers.evictIdle(this.#registry, options.now()).then(
+        (count) => evicted.with().inc(count),
+        (error: unknown) => log.error({ err: error }, 'idle series could not be ended; they are tried again'),
+      );
     }, EVICTION_MS).unref();
     for (const router of config.routers) modes.with(router.label, tlsModeOf(router)).set(1);
     this.#telemetry = new Telemetry({ ...options, registry: this.#registry });

@@ -1,4 +1,5 @@
 import type { HistogramSnapshot } from './metrics-snapshot.ts';
+import { percentile } from './stats/percentile.ts';
 
 /** The labels of a series in a snapshot by its label text, e.g. `router="outgoing",dst_service="world"`. */
 export function readLabels(text: string): Record<string, string> {
@@ -20,22 +21,16 @@ export function subtractHistogram(later: HistogramSnapshot, earlier: HistogramSn
   return combine(later, earlier, (one, other) => Math.max(0, one - other));
 }
 
-/**
- * The value below which so much of what was observed lies, interpolated within its bucket as PromQL's histogram_quantile does;
- * the last bound for whatever is above it; undefined where nothing was observed. `quantile`: 0 to 1.
- */
-export function quantileOf({ bounds, counts, count }: HistogramSnapshot, quantile: number): number | undefined {
-  if (count === 0) return undefined;
-  const rank = quantile * count;
-  let below = 0;
-  for (let i = 0; i < bounds.length; i += 1) {
-    const inBucket = counts[i] ?? 0;
-    const from = bounds[i - 1] ?? 0;
-    const to = bounds[i] as number;
-    if (inBucket > 0 && below + inBucket >= rank) return from + ((to - from) * Math.max(0, rank - below)) / inBucket;
-    below += inBucket;
-  }
-  return bounds.at(-1);
+/** `percentile` of what a histogram has observed; undefined where that is nothing. */
+export function quantileOf(histogram: HistogramSnapshot, quantile: number): number | undefined {
+  return percentile(histogram.bounds, bucketsOf(histogram), quantile) ?? undefined;
+}
+
+/** Observations by bound, and one number more for those above the last. */
+export function bucketsOf({ counts, count }: HistogramSnapshot): number[] {
+  let above = count;
+  for (const one of counts) above -= one;
+  return [...counts, above];
 }
 
 function combine(

@@ -14,8 +14,12 @@ export interface LiveMesh {
   readonly connection: Connection;
 }
 
-/** An update comes every two seconds; after this long without one, the connection hangs. */
-const SILENCE_MS = 10_000;
+/**
+ * An update comes every two seconds, of a large mesh whose daemons answer late up to every twenty (lib/console/live-views.ts); after this
+ * long without one, the connection hangs.
+ */
+const SILENCE_MS = 25_000;
+const LOOK_MS = 10_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 10_000;
 
@@ -64,7 +68,7 @@ export function followMesh(onChange: (live: LiveMesh) => void): void {
 /** What the server says to a plain request, if it answers that it may not, or cannot, show the mesh. */
 async function refusal(): Promise<Connection | undefined> {
   try {
-    const answer = await fetch('api/mesh', { signal: AbortSignal.timeout(SILENCE_MS) });
+    const answer = await fetch('api/mesh', { signal: AbortSignal.timeout(LOOK_MS) });
     if (answer.ok) return undefined;
     const text = (await answer.text()).trim().slice(0, 500);
     if (answer.status === 401 || answer.status === 403) {

@@ -166,12 +166,17 @@ export class IncomingRouter {
     const endpoint = { ip, port: port ?? 80, nodeName, pod, hostname: undefined, zone: undefined };
     const entry = () => state.service(`${of.namespace}/${of.service}`);
     const service = `Service "${of.service}" in namespace "${of.namespace}"`;
+    const isHere = () =>
+      (peer && state.localPod(ip) !== undefined) || entry()?.serves(ip, declaredPort, nodeName) === true;
+    const refusal = `${address} is no endpoint of ${service} on node ${nodeName}`;
+    // Nothing is kept, or counted by its names, for whoever asks for what is not here.
+    if (!isHere()) throw new ProxyError('endpoint_gone', refusal);
     const policy = policyOf(of);
     const route = new PickedPod(endpoint, makePodHop(endpoint, of, policy), policy, {
-      isHere: () => (peer && state.localPod(ip) !== undefined) || entry()?.serves(ip, declaredPort, nodeName) === true,
+      isHere,
       hasOthers: () => entry()?.hasBesides(ip) === true,
       name: `pod ${pod ?? ''} (${address}) of ${service}`,
-      refusal: `${address} is no endpoint of ${service} on node ${nodeName}`,
+      refusal,
     });
     return { route, observer: this.#observer(of) };
   }

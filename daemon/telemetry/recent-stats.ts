@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Pod } from '../../lib/kubernetes/pod.ts';
+import type { Log } from '../../lib/log.ts';
 import type { MetricsSnapshot } from '../../lib/metrics-snapshot.ts';
 import type { Readiness } from '../../lib/readiness.ts';
 import { type DaemonStatus, INTERVAL_MS, type NodeStats } from '../../lib/stats/node-stats.ts';
@@ -18,6 +19,7 @@ export interface RecentStatsOptions {
   readonly tls: Readonly<Record<string, string>>;
   readonly identity: () => Identity | undefined;
   readonly version: string;
+  readonly log: Log;
   /** ms since 1970. */
   readonly wallClock: () => number;
 }
@@ -37,7 +39,9 @@ export class RecentStats {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.take(), INTERVAL_MS).unref();
+    this.#timer = setInterval(() => {
+      this.take().catch((error: unknown) => this.#options.log.error({ err: error }, 'an interval of /stats is lost'));
+    }, INTERVAL_MS).unref();
   }
 
   stop(): void {

@@ -16,6 +16,7 @@ export class ViewerToken {
   readonly #now: () => number;
   #token: string | undefined;
   #due = Number.NEGATIVE_INFINITY;
+  #endsAt = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | undefined;
   #failure: string | undefined;
 
@@ -31,7 +32,7 @@ export class ViewerToken {
     return this.#failure;
   }
 
-  /** Undefined where the API server gives none; never rejects. */
+  /** The last one until it ends, where the API server gives no other; undefined where there is none. Never rejects. */
   async get(): Promise<string | undefined> {
     if (this.#now() >= this.#due) this.#asking ??= this.#ask().finally(() => (this.#asking = undefined));
     await this.#asking;
@@ -52,8 +53,9 @@ export class ViewerToken {
       this.#token = answer.status?.token;
       this.#failure = undefined;
       this.#due = this.#now() + RENEW_AFTER_MS;
+      this.#endsAt = this.#now() + LIFE_SECONDS * 1_000;
     } catch (error) {
-      this.#token = undefined;
+      if (this.#now() >= this.#endsAt) this.#token = undefined;
       this.#failure = error instanceof Error ? error.message : String(error);
       this.#due = this.#now() + RETRY_MS;
     }

@@ -1,6 +1,6 @@
-import type { HistogramSnapshot, MetricsSnapshot, SeriesSnapshot } from '../metrics-snapshot.ts';
+import type { MetricsSnapshot, SeriesSnapshot } from '../metrics-snapshot.ts';
+import { bucketsOf, readLabels } from '../snapshot-reading.ts';
 import { Turns } from '../turns.ts';
-import { labelsOf } from './label-text.ts';
 import { type Counts, type EdgeStats, INTERVAL_MS, INTERVALS, type PodStats } from './node-stats.ts';
 
 /** What is read of a daemon's metrics. */
@@ -107,7 +107,7 @@ export class StatsHistory {
   #follow(name: string, known: Map<string, Followed>, labels: string): Followed {
     let followed = known.get(labels);
     if (followed === undefined) {
-      const values = labelsOf(labels);
+      const values = readLabels(labels);
       followed = { track: this.#trackOf(name, values), field: fieldOf(name, values), last: [], seenAt: [] };
       known.set(labels, followed);
     }
@@ -143,8 +143,8 @@ export class StatsHistory {
     }
   }
 
-  #trackOf(name: string, labels: ReadonlyMap<string, string>): Track | undefined {
-    const label = (of: string) => labels.get(of) ?? '';
+  #trackOf(name: string, labels: Readonly<Record<string, string>>): Track | undefined {
+    const label = (of: string) => labels[of] ?? '';
     const [dstNamespace, dstService, dstPod] = [label('dst_namespace'), label('dst_service'), label('dst_pod')];
     if (dstService === '') return undefined;
     if (label('router') === 'outgoing') {
@@ -187,16 +187,9 @@ export class StatsHistory {
   }
 }
 
-function fieldOf(name: string, labels: ReadonlyMap<string, string>): number {
+function fieldOf(name: string, labels: Readonly<Record<string, string>>): number {
   if (name === 'request_total') return REQUESTS;
   if (name === 'retry_total') return RETRIES;
   if (name === 'response_latency_ms') return LATENCY;
-  return labels.get('classification') === 'failure' ? FAILURES : SUCCESSES;
-}
-
-/** One number a bound, and one for what is above the last. */
-function bucketsOf({ counts, count }: HistogramSnapshot): number[] {
-  let above = count;
-  for (const one of counts) above -= one;
-  return [...counts, above];
+  return labels.classification === 'failure' ? FAILURES : SUCCESSES;
 }

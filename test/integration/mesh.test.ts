@@ -183,6 +183,19 @@ for (const endpointSlices of [true, false]) {
       );
     });
 
+    test('nothing is counted by the names that a stranger makes up', async () => {
+      const here = worlds[1] as TestPod;
+      const { status, fields } = await askRouter(
+        mesh,
+        'node-2',
+        'incoming',
+        caller.ip,
+        `GET / HTTP/1.1\r\nHost: world\r\nmesh-endpoint: ${here.ip}:${here.port}\r\nmesh-service: made-up.shop\r\n`,
+      );
+      assert.deepEqual([status, fields['mesh-error']], [503, 'endpoint_gone']);
+      assert.doesNotMatch(await mesh.daemon('node-2').metrics(), /dst_service="made-up"/);
+    });
+
     test('without a pick the incoming router serves the name from its own pods alone', async () => {
       for (let i = 0; i < 10; i += 1) {
         const answer = await askRouter(

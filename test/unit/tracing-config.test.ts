@@ -56,6 +56,10 @@ test('what cannot be used is told', () => {
   for (const endpoint of ['collector:4317', 'grpc://collector:4317', '/v1/traces']) {
     assert.match(problem(`[{kind: nodemesh.otlp, endpoint: '${endpoint}'}]`), /endpoint: give the http or https URL/);
   }
+  assert.match(
+    problem("[{kind: nodemesh.otlp, endpoint: 'https://user:word@c/v1/traces'}]"),
+    /endpoint: give no user or password in the URL/,
+  );
   for (const rate of ['2', '-1', 'often']) {
     assert.match(problem(`[{kind: io.l5d.zipkin, sampleRate: ${rate}}]`), /sampleRate: give a number from 0 to 1/);
   }

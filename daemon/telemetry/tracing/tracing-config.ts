@@ -28,10 +28,9 @@ export const zipkinTelemeter = z.strictObject({
 
 export const otlpTelemeter = z.strictObject({
   kind: z.literal('nodemesh.otlp'),
-  endpoint: required('the URL that takes traces, e.g. http://collector.tracing:4318/v1/traces').refine(
-    isHttpUrl,
-    URL_FORMS,
-  ),
+  endpoint: required('the URL that takes traces, e.g. http://collector.tracing:4318/v1/traces')
+    .refine(isHttpUrl, URL_FORMS)
+    .refine(namesNobody, 'give no user or password in the URL, which is logged: give headers: {Authorization: …}'),
   sampleRate,
   headers: z
     .record(
@@ -80,6 +79,11 @@ function targetOf(telemeter: Telemeter): TraceTarget {
   }
   const host = isIP(telemeter.host) === 6 ? `[${telemeter.host}]` : telemeter.host;
   return { kind: 'zipkin', url: `http://${host}:${telemeter.port}/api/v2/spans` };
+}
+
+function namesNobody(text: string): boolean {
+  const { username = '', password = '' } = URL.parse(text) ?? {};
+  return username === '' && password === '';
 }
 
 function isHttpUrl(text: string): boolean {
