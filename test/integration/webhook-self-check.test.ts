@@ -64,3 +64,24 @@ test('self check: a port that nobody listens on, or that does not speak TLS, is 
   await once(server.close(), 'close');
   assert.match((await faultWith(port, undefined)) ?? '', /ECONNREFUSED/);
 });
+
+test('self check: a handshake that takes too long is a fault only if the next one does too', async (t) => {
+  const set = await createServingCertificate(await createAuthority(Date.now()), [NAME], Date.now());
+  const speaker = createTlsServer({ cert: set['tls.crt'], key: set['tls.key'] });
+  let connections = 0;
+  let silent = 1;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on('error', () => {});
+    if (connections > silent) speaker.emit('connection', socket);
+    else socket.resume();
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  assert.equal(await faultWith(port, set['ca.crt']), undefined);
+  assert.equal(connections, 2);
+  silent = Number.POSITIVE_INFINITY;
+  assert.match((await faultWith(port, set['ca.crt'])) ?? '', /^no TLS handshake .* twice in a row$/);
+  assert.equal(connections, 4);
+});
