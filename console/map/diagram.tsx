@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { levelOf, SHAPES } from '../health.ts';
+import { type Level, levelOf, SHAPES } from '../health.ts';
+import { drawnOnChange } from '../parts/unchanged.ts';
 import {
   curveThrough,
   describeNode,
@@ -12,24 +13,31 @@ import {
   widthOf,
 } from './drawing.ts';
 import type { MapEdge, MapGraph, MapNode } from './graph.ts';
-import { isDense, type Layout } from './layout.ts';
+import { isDense, type Layout, type Point } from './layout.ts';
 import { detailAt, fit, move, type Viewport, zoom } from './viewport.ts';
 
 const PAN_PX = 60;
 const ZOOM_STEP = 1.25;
 
+interface DiagramProps {
+  readonly graph: MapGraph;
+  readonly layout: Layout;
+  readonly selected: string;
+  readonly onSelect: (id: string) => void;
+  readonly onOpen: (node: MapNode) => void;
+}
+
+/** What nodes act on, by a reference that stays: they need not be drawn again for a new function. */
+type Latest = { readonly current: DiagramProps };
+
 /**
  * The map as a drawing that is moved and zoomed by mouse, fingers and keys. Where it stands goes straight to the one element
  * that holds all others: 500 nodes are not looked at again for each pixel. Screen readers get the table instead.
  */
-export function Diagram(props: {
-  graph: MapGraph;
-  layout: Layout;
-  selected: string;
-  onSelect: (id: string) => void;
-  onOpen: (node: MapNode) => void;
-}) {
+export function Diagram(props: DiagramProps) {
   const { graph, layout, selected } = props;
+  const latest = useRef(props);
+  latest.current = props;
   const frame = useRef<HTMLDivElement>(null);
   const stage = useRef<SVGGElement>(null);
   const viewport = useRef<Viewport>({ left: 0, top: 0, scale: 1 });
@@ -97,10 +105,23 @@ export function Diagram(props: {
         <svg width="100%" height="100%" aria-hidden="true">
           <g ref={stage}>
             {graph.edges.map((edge) => (
-              <Edge key={edge.id} edge={edge} layout={layout} busiest={busiest} selected={selected} dense={dense} />
+              <Edge key={edge.id} {...lookOf(edge, selected, busiest, dense)} points={layout.edges[edge.id]} />
             ))}
             {graph.nodes.map((node) => (
-              <Node key={node.id} {...props} node={node} />
+              <Node
+                key={node.id}
+                id={node.id}
+                kind={node.kind}
+                namespace={node.namespace}
+                name={node.name}
+                members={node.members}
+                level={levelOf(node.successRate)}
+                under={underName(node)}
+                says={describeNode(node)}
+                place={layout.nodes[node.id]}
+                selected={node.id === selected}
+                latest={latest}
+              />
             ))}
           </g>
         </svg>
@@ -123,74 +144,100 @@ export function Diagram(props: {
   );
 }
 
-function Edge(props: { edge: MapEdge; layout: Layout; busiest: number; selected: string; dense: boolean }) {
-  const { edge, layout, busiest, selected } = props;
+/** What of an edge's numbers is seen, as plain values: most of them are the same after an update. */
+function lookOf(edge: MapEdge, selected: string, busiest: number, dense: boolean) {
+  const level = levelOf(edge.successRate);
   // Among many, what is small and well stands back.
-  const small = props.dense && edge.rps < busiest / 8 && levelOf(edge.successRate) !== 'bad';
-  const points = layout.edges[edge.id];
-  if (points === undefined || points.length === 0) return null;
+  const small = dense && edge.rps < busiest / 8 && level !== 'bad';
   const touched = selected !== '' && (edge.from === selected || edge.to === selected);
-  const width = widthOf(edge.rps, busiest);
-  const label = small && !touched ? '' : edgeLabel(edge, touched);
-  const middle = middleOf(points);
-  const end = points.at(-1) ?? middle;
-  const tip = 5 + width / 2;
-  return (
-    <g
-      class={`edge is-${edge.rps > 0 ? levelOf(edge.successRate) : 'none'} ${touched || (selected === '' && !small) ? '' : 'faint'}`}
-    >
-      <path class="way" d={curveThrough(points)} stroke-width={width} />
-      <path class="tip" d={`M${end.x} ${end.y}l${-tip * 1.6} ${-tip}v${tip * 2}z`} />
-      {label !== '' && (
-        <text x={middle.x} y={middle.y - width / 2 - 3} text-anchor="middle">
-          {label}
-        </text>
-      )}
-    </g>
-  );
+  return {
+    look: `is-${edge.rps > 0 ? level : 'none'} ${touched || (selected === '' && !small) ? '' : 'faint'}`,
+    width: Math.round(widthOf(edge.rps, busiest) * 10) / 10,
+    label: small && !touched ? '' : edgeLabel(edge, touched),
+  };
 }
 
-function Node(props: {
-  node: MapNode;
-  layout: Layout;
-  selected: string;
-  onSelect: (id: string) => void;
-  onOpen: (node: MapNode) => void;
-}) {
-  const { node, layout, selected } = props;
-  const place = layout.nodes[node.id];
-  if (place === undefined) return null;
-  const level = levelOf(node.successRate);
-  const outline = node.kind === 'workload' || node.kind === 'outside' ? NODE_HEIGHT / 2 : 8;
-  return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: by keyboard the map's own keys choose and open nodes
-    <g
-      class={`node is-${level} kind-${node.kind} ${node.id === selected ? 'selected' : ''}`}
-      transform={`translate(${place.x - NODE_WIDTH / 2} ${place.y - NODE_HEIGHT / 2})`}
-      onClick={() => props.onSelect(node.id === selected ? '' : node.id)}
-      onDblClick={() => props.onOpen(node)}
-    >
-      <title>{describeNode(node)}</title>
-      {node.kind === 'namespace' && (
-        <rect class="behind" x={5} y={5} width={NODE_WIDTH} height={NODE_HEIGHT} rx={outline} />
-      )}
-      <rect class="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={outline} />
-      <text class="shape" x={18} y={NODE_HEIGHT / 2 + 6} text-anchor="middle">
-        {SHAPES[level]}
-      </text>
-      <text class="title" x={34} y={21}>
-        {fitted(node.name, 20)}
-        {node.kind === 'service' && node.name.length < 16 && (
-          <tspan class="where"> {fitted(node.namespace, 18 - node.name.length)}</tspan>
+const Edge = drawnOnChange(
+  ({
+    points,
+    look,
+    width,
+    label,
+  }: {
+    points: readonly Point[] | undefined;
+    look: string;
+    width: number;
+    label: string;
+  }) => {
+    if (points === undefined || points.length === 0) return null;
+    const middle = middleOf(points);
+    const end = points.at(-1) ?? middle;
+    const tip = 5 + width / 2;
+    return (
+      <g class={`edge ${look}`}>
+        <path class="way" d={curveThrough(points)} stroke-width={width} />
+        <path class="tip" d={`M${end.x} ${end.y}l${-tip * 1.6} ${-tip}v${tip * 2}z`} />
+        {label !== '' && (
+          <text x={middle.x} y={middle.y - width / 2 - 3} text-anchor="middle">
+            {label}
+          </text>
         )}
-        {node.kind === 'namespace' && <tspan class="where"> {node.members}</tspan>}
-      </text>
-      <text class="numbers" x={34} y={39}>
-        {underName(node)}
-      </text>
-    </g>
-  );
-}
+      </g>
+    );
+  },
+);
+
+const Node = drawnOnChange(
+  (props: {
+    id: string;
+    kind: MapNode['kind'];
+    namespace: string;
+    name: string;
+    members: number;
+    level: Level;
+    under: string;
+    says: string;
+    place: Point | undefined;
+    selected: boolean;
+    latest: Latest;
+  }) => {
+    const { id, kind, name, level, place, selected, latest } = props;
+    if (place === undefined) return null;
+    const outline = kind === 'workload' || kind === 'outside' ? NODE_HEIGHT / 2 : 8;
+    const open = () => {
+      const node = latest.current.graph.nodes.find((one) => one.id === id);
+      if (node !== undefined) latest.current.onOpen(node);
+    };
+    return (
+      // biome-ignore lint/a11y/noStaticElementInteractions: by keyboard the map's own keys choose and open nodes
+      <g
+        class={`node is-${level} kind-${kind} ${selected ? 'selected' : ''}`}
+        transform={`translate(${place.x - NODE_WIDTH / 2} ${place.y - NODE_HEIGHT / 2})`}
+        onClick={() => latest.current.onSelect(selected ? '' : id)}
+        onDblClick={open}
+      >
+        <title>{props.says}</title>
+        {kind === 'namespace' && (
+          <rect class="behind" x={5} y={5} width={NODE_WIDTH} height={NODE_HEIGHT} rx={outline} />
+        )}
+        <rect class="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={outline} />
+        <text class="shape" x={18} y={NODE_HEIGHT / 2 + 6} text-anchor="middle">
+          {SHAPES[level]}
+        </text>
+        <text class="title" x={34} y={21}>
+          {fitted(name, 20)}
+          {kind === 'service' && name.length < 16 && (
+            <tspan class="where"> {fitted(props.namespace, 18 - name.length)}</tspan>
+          )}
+          {kind === 'namespace' && <tspan class="where"> {props.members}</tspan>}
+        </text>
+        <text class="numbers" x={34} y={39}>
+          {props.under}
+        </text>
+      </g>
+    );
+  },
+);
 
 /** Dragging, the wheel, and two fingers. A click that moved nothing is a click. */
 function useMoves(

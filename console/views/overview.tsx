@@ -4,13 +4,14 @@ import { levelOf, nodeLevel } from '../health.ts';
 import { Certificate, Mark, Panel, ServiceName, Success } from '../parts/marks.tsx';
 import { Sparkline } from '../parts/sparkline.tsx';
 import { routeTo } from '../route.ts';
-import { slowest, total, troubles } from '../totals.ts';
+import { troubles } from '../troubles.ts';
 
 const BUSIEST = 8;
+const SHARES = { p50: 'half took less', p95: '19 of 20 took less', p99: '99 of 100 took less' } as const;
 
 /** What an operator wants to know first: is it well, what is not, and how much goes on. */
 export function Overview({ mesh }: { mesh: MeshView }) {
-  const whole = total(mesh);
+  const whole = mesh.total;
   const window = `over ${Math.round(mesh.windowMs / 1_000)} s`;
   const busiest = mesh.services.toSorted((a, b) => b.rps - a.rps).slice(0, BUSIEST);
   return (
@@ -31,19 +32,11 @@ export function Overview({ mesh }: { mesh: MeshView }) {
         <Tile title="Success" unit={window} value={formatShare(whole.successRate)} level={levelOf(whole.successRate)}>
           <Sparkline values={whole.series.successRate} kind="success" floor={0.9} ceiling={1} width={140} height={28} />
         </Tile>
-        {(['p50', 'p95', 'p99'] as const).map((percentile) => {
-          const worst = slowest(mesh.services, percentile);
-          return (
-            <Tile
-              key={percentile}
-              title={percentile}
-              unit="slowest Service"
-              value={formatMs(worst?.[percentile] ?? null)}
-            >
-              {worst === undefined ? <small>no answers yet</small> : <ServiceName {...worst} />}
-            </Tile>
-          );
-        })}
+        {(['p50', 'p95', 'p99'] as const).map((percentile) => (
+          <Tile key={percentile} title={percentile} unit={window} value={formatMs(whole[percentile])}>
+            <small>{whole[percentile] === null ? 'no answers yet' : SHARES[percentile]}</small>
+          </Tile>
+        ))}
         <Tile title="Retries" unit="per second" value={formatRate(whole.retriesPerSecond)}>
           <small>
             {whole.rps > 0 ? `${formatShare(whole.retriesPerSecond / whole.rps)} of requests` : 'no requests yet'}

@@ -1,6 +1,6 @@
 import type { MeshView } from './mesh-view.ts';
 
-export interface HintContext extends Omit<MeshView, 'hints' | 'at' | 'services'> {
+export interface HintContext extends Omit<MeshView, 'hints' | 'at' | 'services' | 'total'> {
   readonly labelledNamespaces: number | undefined;
   readonly searchError: string | undefined;
 }

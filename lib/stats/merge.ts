@@ -1,5 +1,5 @@
 import { hints } from './hints.ts';
-import type { EdgeView, MeshView, NodeView, PodView, ServiceView } from './mesh-view.ts';
+import type { EdgeView, MeshView, NodeView, PodView, ServiceView, TotalView } from './mesh-view.ts';
 import type { EdgeStats, NodeStats, PodStats } from './node-stats.ts';
 import { perSecond, Tally } from './tally.ts';
 
@@ -90,6 +90,7 @@ export class Merge {
       at,
       windowMs,
       scope,
+      total: this.#total(windowMs, bounds),
       nodes,
       services: this.#serviceViews(windowMs, bounds),
       edges: this.#edgeViews(windowMs, bounds),
@@ -137,9 +138,14 @@ export class Merge {
     return service;
   }
 
+  #total(windowMs: number, bounds: readonly number[]): TotalView {
+    const sum = new Tally();
+    for (const service of this.#services.values()) sum.absorb(tallyOf(service));
+    return goldenOf(sum, windowMs, bounds);
+  }
+
   #serviceViews(windowMs: number, bounds: readonly number[]): ServiceView[] {
     const views = [...this.#services.values()].map((service) => {
-      const tally = service.edges > 0 ? service.called : service.served;
       return {
         namespace: service.namespace,
         name: service.name,
@@ -148,13 +154,7 @@ export class Merge {
           (sum, workload) => sum + (this.#podsOf.get(`${service.namespace}/${workload}`) ?? 0),
           0,
         ),
-        rps: tally.rps(windowMs),
-        successRate: tally.successRate,
-        p50: tally.percentile(0.5, bounds),
-        p95: tally.percentile(0.95, bounds),
-        p99: tally.percentile(0.99, bounds),
-        retriesPerSecond: perSecond(tally.retries, windowMs),
-        series: tally.series,
+        ...goldenOf(tallyOf(service), windowMs, bounds),
       };
     });
     return views.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
@@ -212,6 +212,23 @@ export function mergeStats(readings: Iterable<NodeReading>, context: MergeContex
   const merge = new Merge();
   for (const reading of readings) merge.add(reading);
   return merge.finish(context);
+}
+
+/** Its callers' counts; those of its pods where no caller is seen. */
+function tallyOf({ edges, called, served }: ServiceSum): Tally {
+  return edges > 0 ? called : served;
+}
+
+function goldenOf(tally: Tally, windowMs: number, bounds: readonly number[]): TotalView {
+  return {
+    rps: tally.rps(windowMs),
+    successRate: tally.successRate,
+    p50: tally.percentile(0.5, bounds),
+    p95: tally.percentile(0.95, bounds),
+    p99: tally.percentile(0.99, bounds),
+    retriesPerSecond: perSecond(tally.retries, windowMs),
+    series: tally.series,
+  };
 }
 
 function tlsText(tls: Readonly<Record<string, string>>): string {

@@ -13,6 +13,8 @@ export interface MeshView {
   readonly at: number;
   readonly windowMs: number;
   readonly scope: { readonly kind: 'mesh' } | { readonly kind: 'node'; readonly node: string };
+  /** All Services together: counts are added up before rates and percentiles are taken. */
+  readonly total: TotalView;
   readonly nodes: readonly NodeView[];
   readonly services: readonly ServiceView[];
   readonly edges: readonly EdgeView[];
@@ -39,12 +41,7 @@ export interface NodeView {
   readonly error: string | null;
 }
 
-export interface ServiceView extends Golden {
-  readonly namespace: string;
-  readonly name: string;
-  readonly workloads: readonly string[];
-  /** Of those workloads. */
-  readonly pods: number;
+export interface TotalView extends Golden {
   /** ms. */
   readonly p50: number | null;
   readonly p95: number | null;
@@ -52,6 +49,14 @@ export interface ServiceView extends Golden {
   readonly retriesPerSecond: number;
   /** Oldest first, one number an interval of 5 s, 60 of them. */
   readonly series: { readonly rps: readonly number[]; readonly successRate: readonly (number | null)[] };
+}
+
+export interface ServiceView extends TotalView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly workloads: readonly string[];
+  /** Of those workloads. */
+  readonly pods: number;
 }
 
 export interface EdgeView extends Golden {

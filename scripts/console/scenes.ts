@@ -1,4 +1,4 @@
-import type { EdgeView, MeshView, NodeView, PodView, ServiceView } from '../../lib/stats/mesh-view.ts';
+import type { EdgeView, MeshView, NodeView, PodView, ServiceView, TotalView } from '../../lib/stats/mesh-view.ts';
 
 /** Meshes to look at without a cluster: for the console's tests and its pictures. The same ones each time, but for `at`. */
 export const SCENES = { shop, failing, empty, large, hostile } as const;
@@ -39,20 +39,20 @@ export function failing(at: number): MeshView {
   const rates: Readonly<Record<string, number>> = { gateway: 0.712, checkout: 0.9214, cart: 0.9872 };
   const rated = <Kind extends { successRate: number | null }>(one: Kind, name: string): Kind =>
     rates[name] === undefined ? one : { ...one, successRate: rates[name] };
+  const services = mesh.services.map((service) => {
+    const rate = rates[service.name];
+    if (rate === undefined) return service;
+    const successRate = service.series.successRate.map((good, index) => (index < 38 ? good : rate + (index % 4) / 100));
+    return {
+      ...rated(service, service.name),
+      retriesPerSecond: service.rps * 0.1,
+      series: { ...service.series, successRate },
+    };
+  });
   return {
     ...mesh,
-    services: mesh.services.map((service) => {
-      const rate = rates[service.name];
-      if (rate === undefined) return service;
-      const successRate = service.series.successRate.map((good, index) =>
-        index < 38 ? good : rate + (index % 4) / 100,
-      );
-      return {
-        ...rated(service, service.name),
-        retriesPerSecond: service.rps * 0.1,
-        series: { ...service.series, successRate },
-      };
-    }),
+    total: totalOf(services),
+    services,
     edges: mesh.edges.map((edge) => rated(edge, edge.target.name)),
     nodes: mesh.nodes.map((node, index) => {
       if (index === 1) return { ...node, certificateNotAfter: at + 3 * HOUR_MS };
@@ -69,6 +69,7 @@ export function empty(at: number): MeshView {
     at,
     windowMs: 60_000,
     scope: { kind: 'mesh' },
+    total: totalOf([]),
     nodes: [nodeOf('node-a', 0, at, [])],
     services: [],
     edges: [],
@@ -161,7 +162,29 @@ function meshOf(at: number, edges: readonly EdgeView[], random: () => number, no
   const services = [...byService].map(([key, incoming]) => serviceOf(key, incoming, random));
   const pods = services.flatMap((service) => podsOf(service, nodeNames, random));
   const nodes = nodeNames.map((name, index) => nodeOf(name, index, at, pods));
-  return { at, windowMs: 60_000, scope: { kind: 'mesh' }, nodes, services, edges, pods, hints: [] };
+  const total = totalOf(services);
+  return { at, windowMs: 60_000, scope: { kind: 'mesh' }, total, nodes, services, edges, pods, hints: [] };
+}
+
+/** Scenes have no counts: percentiles of the whole are means by requests, which real ones are not. */
+function totalOf(services: readonly ServiceView[]): TotalView {
+  const sum = (of: (service: ServiceView) => number) => services.reduce((all, service) => all + of(service), 0);
+  const rps = sum((service) => service.rps);
+  const mean = (of: (service: ServiceView) => number | null) =>
+    rps > 0 ? sum((service) => service.rps * (of(service) ?? 0)) / rps : null;
+  const intervals = services[0]?.series.rps.keys().toArray() ?? [];
+  return {
+    rps,
+    successRate: mean(({ successRate }) => successRate),
+    p50: mean(({ p50 }) => p50),
+    p95: mean(({ p95 }) => p95),
+    p99: mean(({ p99 }) => p99),
+    retriesPerSecond: sum(({ retriesPerSecond }) => retriesPerSecond),
+    series: {
+      rps: intervals.map((at) => sum(({ series }) => series.rps[at] ?? 0)),
+      successRate: intervals.map((at) => mean(({ series }) => series.successRate[at] ?? null)),
+    },
+  };
 }
 
 function serviceOf(key: string, incoming: readonly EdgeView[], random: () => number): ServiceView {

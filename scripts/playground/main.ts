@@ -62,7 +62,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       const url = consoleUrl(playground);
       if (url !== undefined) {
         steps.say(`the console: ${url}`);
-        if (process.stdout.isTTY) openInBrowser(url, process);
+        openInBrowser(url, process, process.stdout.isTTY === true);
       }
       steps.say('it stays up until Ctrl-C. In another terminal:');
       for (const [purpose, ...commands] of commandsToTry(playground)) {

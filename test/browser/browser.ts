@@ -1,4 +1,5 @@
 /// <reference lib="dom" />
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
@@ -78,4 +79,11 @@ export async function openPage(browser: Browser, url: string, options: PageOptio
       });
     },
   };
+}
+
+/** What holds of each page when a test is done with it; the bound of layout shift is the one that web.dev calls good. */
+export async function finished(watched: WatchedPage): Promise<void> {
+  assert.deepEqual(watched.faults, []);
+  const shift = await watched.shift();
+  assert.ok(shift <= 0.1, `layout shift ${shift}`);
 }

@@ -8,7 +8,6 @@ import { layOut } from '../../console/map/layout.ts';
 import { keepSeen } from '../../console/map/seen.ts';
 import { fit, zoom } from '../../console/map/viewport.ts';
 import { parseRoute, routeTo } from '../../console/route.ts';
-import { slowest, total } from '../../console/totals.ts';
 import { SCENES } from '../../scripts/console/scenes.ts';
 
 const ALL = { namespace: '', search: '', focus: '', grouped: false, open: new Set<string>() };
@@ -51,19 +50,6 @@ it('an address leads back to its view, whatever the names in it', () => {
   assert.deepEqual([route.view, ...route.rest], ['services', 'a/b?c#d', '%']);
   assert.equal(parseRoute('#/nowhere/x').view, 'overview');
   assert.equal(parseRoute('#/services/%E0%A4').view, 'services');
-});
-
-it('the whole is the sum of its Services, and success counts by requests', () => {
-  const { services } = SCENES.failing(0);
-  const [one, other] = services;
-  assert.ok(one && other);
-  const two = [
-    { ...one, rps: 9, successRate: 1, p99: 5 },
-    { ...other, rps: 1, successRate: 0, p99: 50 },
-  ];
-  assert.deepEqual([total({ services: two }).rps, total({ services: two }).successRate], [10, 0.9]);
-  assert.equal(slowest(two, 'p99'), two[1]);
-  assert.equal(total({ services: [] }).successRate, null);
 });
 
 it('many nodes are one a namespace, and an opened one shows its Services', () => {

@@ -84,6 +84,21 @@ test('a Service has the counts of all who call it, from all nodes', () => {
   assert.deepEqual(view.hints, []);
 });
 
+test('the whole has the counts of all Services, and their percentiles of all answers', () => {
+  const slow = edge('shop/web', 'shop/slow', { requests: 3, successes: 3, failures: 0, latency: [0, 0, 3, 0] });
+  const served = pod('shop', 'far-1', 'far', ['shop/far']);
+  const { total, services } = mergeStats([reading('n1', [edge('/', 'shop/world'), slow], [served])], CONTEXT);
+  assert.equal(services.length, 3);
+  assert.equal(total.rps, 15 / 60);
+  assert.equal(total.successRate, 12 / 15);
+  assert.equal(total.retriesPerSecond, 2 / 60);
+  assert.equal(total.p50, percentile(BOUNDS, [8, 2, 5, 0], 0.5));
+  assert.equal(total.p99, percentile(BOUNDS, [8, 2, 5, 0], 0.99));
+  assert.deepEqual(total.series.rps.slice(-2), [0, 18 / 5]);
+  assert.deepEqual(total.series.successRate.slice(-1), [1 - 9 / 18]);
+  assert.deepEqual(mergeStats([], CONTEXT).total.p95, null);
+});
+
 test('workloads behind a Service are shown as that, two of them as one', () => {
   const view = mergeStats(
     [
