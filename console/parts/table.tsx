@@ -11,6 +11,8 @@ export interface Column<Row> {
   readonly sort?: (row: Row) => string | number | null;
   readonly cell: (row: Row) => ComponentChildren;
   readonly width: string;
+  /** Its width on phones; columns without one share what is left. */
+  readonly phone?: string;
 }
 
 interface Order {
@@ -81,7 +83,7 @@ export function DataTable<Row>(props: {
                   key={column.key}
                   scope="col"
                   class={classOf(column)}
-                  style={{ '--width': column.width }}
+                  style={{ '--width': column.width, '--phone': column.phone ?? (column.numeric ? '64px' : 'auto') }}
                   {...(order.key === column.key ? { 'aria-sort': order.down ? 'descending' : 'ascending' } : {})}
                 >
                   {column.sort === undefined ? (

@@ -160,6 +160,7 @@ const COLUMNS: readonly Column<MapEdge & { caller: string; callee: string }>[] =
     key: 'success',
     title: 'Success',
     numeric: true,
+    phone: '90px',
     width: '14%',
     sort: ({ successRate }) => successRate,
     cell: ({ successRate }) => <Success rate={successRate} />,

@@ -21,6 +21,7 @@ const POD_COLUMNS: readonly Column<PodView>[] = [
   {
     key: 'injected',
     title: 'In the mesh',
+    phone: '122px',
     width: '14%',
     sort: ({ injected }) => String(injected),
     cell: ({ injected }) => (injected ? <Mark level="good">injected</Mark> : <Mark level="none">not injected</Mark>),
@@ -38,6 +39,7 @@ const POD_COLUMNS: readonly Column<PodView>[] = [
     key: 'success',
     title: 'Success',
     numeric: true,
+    phone: '90px',
     minor: 'phone',
     width: '11%',
     sort: ({ successRate }) => successRate,

@@ -30,6 +30,7 @@ const COLUMNS: readonly Column<ServiceView>[] = [
     key: 'success',
     title: 'Success',
     numeric: true,
+    phone: '90px',
     width: '11%',
     sort: ({ successRate }) => successRate,
     cell: ({ successRate }) => <Success rate={successRate} />,
