@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { get } from 'node:http';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { CASES } from './cases.ts';
@@ -20,9 +21,26 @@ const SCRAPES = 20;
 const NAMES = Array.from({ length: 714 }, (_, i) => `service-${i}`);
 const UNCOUNTED = 'nothing counted';
 
-/** What of telemetry is measured: further keys of the config, and how much of the CPU of a daemon that counts nothing it may add, %. */
-const VARIANTS: readonly { readonly name: string; readonly keys: string; readonly percent: number }[] = [
-  { name: 'as shipped', keys: '', percent: 5 },
+const SHIPPED = 'as shipped';
+
+interface Variant {
+  readonly name: string;
+  /** Further keys of the config; `collector` takes traces. */
+  readonly keys: (collector: string) => string;
+  /** How much of the CPU of `beside` it may add, %. */
+  readonly percent: number;
+  readonly beside: string;
+}
+
+/** What of telemetry is measured. */
+const VARIANTS: readonly Variant[] = [
+  { name: SHIPPED, keys: () => '', percent: 5, beside: UNCOUNTED },
+  {
+    name: 'tracing at 1 %',
+    keys: (collector) => `telemetry: [{kind: nodemesh.otlp, endpoint: "${collector}/v1/traces", sampleRate: 0.01}]`,
+    percent: 3,
+    beside: SHIPPED,
+  },
 ];
 
 /**
@@ -48,7 +66,10 @@ export async function measureTelemetry(
   };
   const uncounted = await start(UNCOUNTED, await buildUncounted(dir, root), '');
   const measured: Awaited<ReturnType<typeof start>>[] = [];
-  for (const { name, keys } of VARIANTS) measured.push(await start(name, shipped, keys));
+  const collector = createServer((request, response) => request.resume().on('end', () => response.end()));
+  await once(collector.listen(0, '127.0.0.1'), 'listening');
+  const traces = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+  for (const { name, keys } of VARIANTS) measured.push(await start(name, shipped, keys(traces)));
   const scrapePercent = new Map<string, number>();
   for (const { name, adminPort, pids } of measured) {
     for (let i = 0; i < SCRAPES; i += 1) await scrape(adminPort); // a daemon that has done nothing yet is slow
@@ -59,7 +80,8 @@ export async function measureTelemetry(
     scrapePercent.set(name, (100 * cpuMs) / SCRAPE_MS);
     print(`${name}: ${last}; ${cpuMs.toFixed(1)} ms CPU a scrape`);
   }
-  const scraping = setInterval(() => {
+  const scraping = (name: string, beside: string) => (scrapePercent.get(name) ?? 0) - (scrapePercent.get(beside) ?? 0);
+  const scrapes = setInterval(() => {
     for (const { adminPort } of measured) scrape(adminPort).catch((error: unknown) => print(String(error)));
   }, SCRAPE_MS);
   try {
@@ -76,19 +98,21 @@ export async function measureTelemetry(
       `${series.length * ROUNDS.rounds} samples, ${repeated} repeated, ${disturbed} kept though other programs ran`,
     );
     for (const one of series) print(seriesLine(one));
-    return VARIANTS.flatMap(({ name, percent }) =>
+    return VARIANTS.flatMap(({ name, percent, beside }) =>
       cases.flatMap((one) => {
-        const [own, base] = [name, UNCOUNTED].map((subject) =>
+        const [own, base] = [name, beside].map((subject) =>
           series.find((entry) => entry.case === one && entry.subject.name === subject),
         );
         if (own === undefined || base === undefined) return [];
         const [low, high] = cpuRatioQuartiles(own, base).map((ratio) => (100 * (ratio - 1)).toFixed(1));
         const what = `CPU that is added, ${name}, ${one.name} (${low} to ${high})`;
-        return [verdict(what, percent, 100 * (cpuRatio(own, base) - 1) + (scrapePercent.get(name) ?? 0), ' %')];
+        return [verdict(what, percent, 100 * (cpuRatio(own, base) - 1) + scraping(name, beside), ' %')];
       }),
     );
   } finally {
-    clearInterval(scraping);
+    clearInterval(scrapes);
+    collector.close();
+    collector.closeAllConnections();
   }
 }
 
