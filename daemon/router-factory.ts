@@ -234,9 +234,12 @@ export class RouterFactory {
 
   readonly #workloadAt = (ip: string): string => this.#options.state.localPod(ip)?.workload ?? '';
 
-  /** Whether the config has records of requests kept: it is the same for all daemons, so that others keep them too. */
+  /**
+   * Whether the config has records of requests kept, in which a pod can stand: it is the same for all daemons, so that others keep
+   * them too.
+   */
   get #recordsKept(): boolean {
-    return this.#options.config.telemetry.some(({ kind }) => kind !== 'io.l5d.prometheus');
+    return this.#readsCluster && this.#options.config.telemetry.some(({ kind }) => kind !== 'io.l5d.prometheus');
   }
 
   /** What is known of callers; undefined where nobody asks. `forRecords`: peers are told of them for the sake of records too. */
