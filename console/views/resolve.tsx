@@ -1,7 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
+import type { Resolution, ResolvedEndpoint } from '../../lib/explain.ts';
 import { formatMs, formatShare } from '../format.ts';
 import type { Level } from '../health.ts';
-import { type Resolution, type ResolvedEndpoint, resolve } from '../live/resolution.ts';
+import { resolve } from '../live/resolution.ts';
 import { Mark, Panel } from '../parts/marks.tsx';
 import { routeTo } from '../route.ts';
 
