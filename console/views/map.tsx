@@ -1,6 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { MeshView } from '../../lib/stats/mesh-view.ts';
-import { formatMs, formatRate } from '../format.ts';
 import { type Level, SHAPES } from '../health.ts';
 import { Diagram } from '../map/diagram.tsx';
 import { describeNode, NODE_HEIGHT, NODE_WIDTH } from '../map/drawing.ts';
@@ -8,7 +7,7 @@ import { chosenGraph, GROUP_ABOVE, type MapEdge, type MapGraph, type MapNode, wh
 import type { Layout, LayoutInput } from '../map/layout.ts';
 import { requestLayout } from '../map/layout-worker.ts';
 import { keepSeen } from '../map/seen.ts';
-import { Success } from '../parts/marks.tsx';
+import { latencyColumn, rpsColumn, successColumn } from '../parts/columns.tsx';
 import { type Column, DataTable } from '../parts/table.tsx';
 import { routeTo } from '../route.ts';
 
@@ -155,25 +154,9 @@ function useLayout(graph: MapGraph): Layout | null {
 const COLUMNS: readonly Column<MapEdge & { caller: string; callee: string }>[] = [
   { key: 'from', title: 'Caller', width: '32%', sort: ({ caller }) => caller, cell: ({ caller }) => <b>{caller}</b> },
   { key: 'to', title: 'Calls', width: '32%', sort: ({ callee }) => callee, cell: ({ callee }) => callee },
-  { key: 'rps', title: 'rps', numeric: true, width: '12%', sort: ({ rps }) => rps, cell: ({ rps }) => formatRate(rps) },
-  {
-    key: 'success',
-    title: 'Success',
-    numeric: true,
-    phone: '90px',
-    width: '14%',
-    sort: ({ successRate }) => successRate,
-    cell: ({ successRate }) => <Success rate={successRate} />,
-  },
-  {
-    key: 'p95',
-    title: 'p95',
-    numeric: true,
-    minor: 'phone',
-    width: '10%',
-    sort: ({ p95 }) => p95,
-    cell: ({ p95 }) => formatMs(p95),
-  },
+  rpsColumn('12%'),
+  successColumn('14%'),
+  latencyColumn('p95', '10%', 'phone'),
 ];
 
 function ConnectionTable({ graph }: { graph: MapGraph }) {

@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
 import type { MeshView, NodeView, PodView } from '../../lib/stats/mesh-view.ts';
-import { formatMs, formatRate } from '../format.ts';
+import { formatRate } from '../format.ts';
 import { nodeLevel } from '../health.ts';
-import { Certificate, Mark, Panel, Success } from '../parts/marks.tsx';
+import { latencyColumn, rpsColumn, successColumn } from '../parts/columns.tsx';
+import { Certificate, Mark, Panel } from '../parts/marks.tsx';
 import { type Column, DataTable } from '../parts/table.tsx';
 
 const POD_COLUMNS: readonly Column<PodView>[] = [
@@ -34,26 +35,9 @@ const POD_COLUMNS: readonly Column<PodView>[] = [
     sort: ({ ready }) => String(ready),
     cell: ({ ready }) => (ready ? <Mark level="good">ready</Mark> : <Mark level="warn">not ready</Mark>),
   },
-  { key: 'rps', title: 'rps', numeric: true, width: '9%', sort: ({ rps }) => rps, cell: ({ rps }) => formatRate(rps) },
-  {
-    key: 'success',
-    title: 'Success',
-    numeric: true,
-    phone: '90px',
-    minor: 'phone',
-    width: '11%',
-    sort: ({ successRate }) => successRate,
-    cell: ({ successRate }) => <Success rate={successRate} />,
-  },
-  {
-    key: 'p95',
-    title: 'p95',
-    numeric: true,
-    minor: 'phone',
-    width: '10%',
-    sort: ({ p95 }) => p95,
-    cell: ({ p95 }) => formatMs(p95),
-  },
+  rpsColumn('9%'),
+  successColumn('11%', 'phone'),
+  latencyColumn('p95', '10%', 'phone'),
 ];
 
 /** Nodes with their daemons, and pods with whether they are in the mesh. */

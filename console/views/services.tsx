@@ -4,6 +4,7 @@ import { INTERVAL_MS } from '../../lib/stats/node-stats.ts';
 import { formatMs, formatRate, formatShare, formatTime } from '../format.ts';
 import { serviceId, sourceId } from '../map/graph.ts';
 import { Chart } from '../parts/chart.tsx';
+import { latencyColumn, rpsColumn, successColumn } from '../parts/columns.tsx';
 import { Panel, ServiceName, Success } from '../parts/marks.tsx';
 import { Sparkline } from '../parts/sparkline.tsx';
 import { type Column, DataTable } from '../parts/table.tsx';
@@ -18,7 +19,7 @@ const COLUMNS: readonly Column<ServiceView>[] = [
     sort: ({ name }) => name,
     cell: (service) => <ServiceName {...service} />,
   },
-  { key: 'rps', title: 'rps', numeric: true, width: '8%', sort: ({ rps }) => rps, cell: ({ rps }) => formatRate(rps) },
+  rpsColumn('8%'),
   {
     key: 'rps-line',
     title: '5 minutes',
@@ -26,15 +27,7 @@ const COLUMNS: readonly Column<ServiceView>[] = [
     width: '12%',
     cell: ({ series }) => <Sparkline values={series.rps} kind="rps" />,
   },
-  {
-    key: 'success',
-    title: 'Success',
-    numeric: true,
-    phone: '90px',
-    width: '11%',
-    sort: ({ successRate }) => successRate,
-    cell: ({ successRate }) => <Success rate={successRate} />,
-  },
+  successColumn('11%'),
   {
     key: 'success-line',
     title: '5 minutes',
@@ -42,25 +35,9 @@ const COLUMNS: readonly Column<ServiceView>[] = [
     width: '12%',
     cell: ({ series }) => <Sparkline values={series.successRate} kind="success" floor={0.9} ceiling={1} />,
   },
-  {
-    key: 'p50',
-    title: 'p50',
-    numeric: true,
-    minor: 'narrow',
-    width: '8%',
-    sort: ({ p50 }) => p50,
-    cell: ({ p50 }) => formatMs(p50),
-  },
-  {
-    key: 'p95',
-    title: 'p95',
-    numeric: true,
-    minor: 'phone',
-    width: '8%',
-    sort: ({ p95 }) => p95,
-    cell: ({ p95 }) => formatMs(p95),
-  },
-  { key: 'p99', title: 'p99', numeric: true, width: '9%', sort: ({ p99 }) => p99, cell: ({ p99 }) => formatMs(p99) },
+  latencyColumn('p50', '8%', 'narrow'),
+  latencyColumn('p95', '8%', 'phone'),
+  latencyColumn('p99', '9%'),
   {
     key: 'retries',
     title: 'Retries/s',
